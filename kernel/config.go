@@ -1,0 +1,91 @@
+package kernel
+
+import (
+	"bufio"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// Config is a kernel configuration: option without CONFIG_ to value: "y", "m", or the text after the equals sign.
+type Config map[string]string
+
+// configMax bounds a configuration file; the real ones have about 300 KiB.
+const configMax = 16 << 20
+
+// Value gives an option's value. known is false when there is no configuration at all; an option that the configuration does not
+// name has the value "n".
+func (c Config) Value(option string) (value string, known bool) {
+	if c == nil {
+		return "", false
+	}
+	if v, ok := c[option]; ok {
+		return v, true
+	}
+	return "n", true
+}
+
+// ParseConfig reads the text of a .config file (scripts/kconfig): `CONFIG_X=value` and comments.
+func ParseConfig(r io.Reader) (Config, error) {
+	limited := &io.LimitedReader{R: r, N: configMax + 1}
+	lines := bufio.NewScanner(limited)
+	lines.Buffer(nil, 1<<20)
+	config := Config{}
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		option, prefixed := strings.CutPrefix(name, "CONFIG_")
+		if !ok || !prefixed || option == "" {
+			return nil, fmt.Errorf("kernel configuration: line %d is neither CONFIG_…=… nor a comment", number)
+		}
+		config[option] = value
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("kernel configuration: %w", err)
+	}
+	if limited.N <= 0 {
+		return nil, fmt.Errorf("kernel configuration: more than %d bytes", configMax)
+	}
+	// An empty or cut file would read as a kernel with every option off.
+	if len(config) == 0 {
+		return nil, fmt.Errorf("kernel configuration: no option in it")
+	}
+	return config, nil
+}
+
+// findConfig looks where kernels and distributions keep the running kernel's configuration, the kernel's own copy first.
+func findConfig(root fs.FS, release string) (Config, string) {
+	paths := []string{"proc/config.gz"}
+	if release != "" {
+		for _, format := range []string{"boot/config-%s", "lib/modules/%s/config", "usr/lib/modules/%s/config", "lib/modules/%s/build/.config"} {
+			paths = append(paths, fmt.Sprintf(format, release))
+		}
+	}
+	for _, path := range paths {
+		if config, err := readConfig(root, path); err == nil {
+			return config, "/" + path
+		}
+	}
+	return nil, ""
+}
+
+func readConfig(root fs.FS, path string) (Config, error) {
+	file, err := root.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if !strings.HasSuffix(path, ".gz") {
+		return ParseConfig(file)
+	}
+	unpacked, err := gzip.NewReader(file)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfig(unpacked)
+}

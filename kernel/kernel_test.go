@@ -1,0 +1,110 @@
+package kernel
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// files makes a root folder of path to content.
+func files(content map[string]string) fs.FS {
+	root := fstest.MapFS{}
+	for path, text := range content {
+		root[path] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return root
+}
+
+const (
+	lockdownPath = "sys/kernel/security/lockdown"
+	release      = "proc/sys/kernel/osrelease"
+)
+
+func TestRead(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		files      map[string]string
+		signatures Answer
+		enforced   Answer
+		lockdown   string
+		says       string // of enforced
+	}{
+		{"Debian 12, Secure Boot", map[string]string{sigEnforce: "Y\n", lockdownPath: "none [integrity] confidentiality\n"}, Yes, Yes, "integrity", "sig_enforce is Y"},
+		{"lockdown alone", map[string]string{sigEnforce: "N\n", lockdownPath: "none integrity [confidentiality]\n"}, Yes, Yes, "confidentiality", "lockdown is confidentiality"},
+		{"permissive", map[string]string{sigEnforce: "N\n", lockdownPath: "[none] integrity confidentiality\n"}, Yes, No, "none", "taint"},
+		{"securityfs not mounted", map[string]string{sigEnforce: "N\n"}, Yes, Unknown, "", "cannot be read"},
+		{"lockdown of another shape", map[string]string{sigEnforce: "N\n", lockdownPath: "none\n"}, Yes, Unknown, "", "cannot be read"},
+		{"no signatures", map[string]string{"sys/module/kernel/parameters/panic": "0\n"}, No, No, "", "no sig_enforce"},
+		{"no signatures, by configuration", map[string]string{"boot/config-6.1.0": "CONFIG_MODULES=y\n"}, No, No, "", "CONFIG_MODULE_SIG is not set"},
+		{"signatures by configuration alone", map[string]string{"boot/config-6.1.0": "CONFIG_MODULE_SIG=y\n"}, Yes, Unknown, "", "cannot be read"},
+		{"nothing to see", map[string]string{}, Unknown, Unknown, "", "cannot be read"},
+	} {
+		c.files[release] = "6.1.0\n"
+		s := Read(files(c.files))
+		if s.Signatures.Answer != c.signatures || s.Enforced.Answer != c.enforced || s.Lockdown != c.lockdown || s.Release != "6.1.0" {
+			t.Errorf("%s: signatures %v, enforced %v, lockdown %q, release %q", c.name, s.Signatures, s.Enforced, s.Lockdown, s.Release)
+		}
+		if !strings.Contains(s.Enforced.Evidence, c.says) {
+			t.Errorf("%s: says %q, want %q", c.name, s.Enforced.Evidence, c.says)
+		}
+		for _, r := range []Reading{s.Signatures, s.Enforced} {
+			if r.Evidence == "" || r.Source == "" {
+				t.Errorf("%s: a reading without evidence or source: %+v", c.name, r)
+			}
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write([]byte("# Linux\nCONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_HASH=\"sha256\"\n# CONFIG_IMA is not set\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := Read(files(map[string]string{release: "6.1.0\n", "proc/config.gz": packed.String(), "boot/config-6.1.0": "CONFIG_OTHER=y\n"}))
+	if s.ConfigPath != "/proc/config.gz" {
+		t.Errorf("configuration from %q", s.ConfigPath)
+	}
+	for option, want := range map[string]string{"MODULE_SIG": "y", "MODULE_SIG_HASH": `"sha256"`, "IMA": "n", "NEVER_HEARD": "n"} {
+		if got, known := s.Config.Value(option); got != want || !known {
+			t.Errorf("CONFIG_%s = %q, %v", option, got, known)
+		}
+	}
+	if _, known := (Config)(nil).Value("MODULE_SIG"); known {
+		t.Error("no configuration, and yet an answer")
+	}
+	// What cannot be read must not shadow the next place, nor pass for a kernel with every option off.
+	s = Read(files(map[string]string{release: "6.1.0\n", "proc/config.gz": packed.String()[:30], "boot/config-6.1.0": "", "lib/modules/6.1.0/config": "CONFIG_MODULE_SIG=y\n"}))
+	if s.ConfigPath != "/lib/modules/6.1.0/config" {
+		t.Errorf("configuration from %q", s.ConfigPath)
+	}
+}
+
+func TestParseConfigRefuses(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty": "", "comments": "# a\n# b\n", "no prefix": "MODULE_SIG=y\n", "no value": "CONFIG_MODULE_SIG\n", "no name": "CONFIG_=y\n",
+		"long line": "CONFIG_A=" + strings.Repeat("x", 2<<20), "too much": strings.Repeat("# "+strings.Repeat("y", 1000)+"\n", configMax/1000),
+	} {
+		if c, err := ParseConfig(strings.NewReader(text)); err == nil || c != nil {
+			t.Errorf("%s: %d options, %v, want an error alone", name, len(c), err)
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	for _, seed := range []string{"CONFIG_MODULE_SIG=y\n# x\n", "CONFIG_A=\"=\"\n\n", "x", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		config, err := ParseConfig(strings.NewReader(text))
+		if (err == nil) != (len(config) > 0) {
+			t.Errorf("%d options, %v", len(config), err)
+		}
+	})
+}
