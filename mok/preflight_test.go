@@ -1,0 +1,179 @@
+package mok_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"kkeys/efivars"
+	"kkeys/efivars/efivarstest"
+	"kkeys/mok"
+)
+
+// facts of a machine on which everything is as it should be.
+func facts(m efivars.Store) mok.Facts { return mok.ReadFacts(m, noRoot, goodBoot) }
+
+func TestPreflight(t *testing.T) {
+	seed := func(pairs map[string][]byte) func(*mok.Facts) {
+		return func(f *mok.Facts) {
+			m := machine()
+			for name, data := range pairs {
+				m.Seed(mok.Variable(name), 7, data)
+			}
+			*f = facts(m)
+		}
+	}
+	record, err := auth(t, "p").Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	toggle := make([]byte, 40)
+	fresh, ours := der(1000), der(900)
+	seconds := func(n int32) *int32 { return &n }
+	tests := map[string]struct {
+		change  func(*mok.Facts)
+		ders    [][]byte
+		timeout *int32
+		want    []error // exactly these sentinels
+	}{
+		"all well":            {nil, [][]byte{fresh}, seconds(-1), nil},
+		"timeout":             {nil, [][]byte{fresh}, seconds(1), nil},
+		"timeout 0":           {nil, [][]byte{fresh}, seconds(0), []error{mok.ErrTimeout}},
+		"timeout -2":          {nil, [][]byte{fresh}, seconds(-2), []error{mok.ErrTimeout}},
+		"no certificate":      {nil, nil, nil, []error{mok.ErrNothing}},
+		"twice":               {nil, [][]byte{fresh, der(1001), fresh}, nil, []error{mok.ErrDuplicate}},
+		"enrolled":            {nil, [][]byte{ours}, nil, []error{mok.ErrAlreadyEnrolled}},
+		"enrolled and fresh":  {nil, [][]byte{fresh, ours}, nil, []error{mok.ErrAlreadyEnrolled}},
+		"pending":             {seed(map[string][]byte{"MokNew": keyList(fresh), "MokAuth": record}), [][]byte{fresh}, nil, []error{mok.ErrAlreadyPending}},
+		"another pending key": {seed(map[string][]byte{"MokNew": keyList(der(1001)), "MokAuth": record}), [][]byte{fresh}, nil, nil},
+		"corrupt pending":     {seed(map[string][]byte{"MokNew": keyList(fresh)[:99], "MokAuth": record}), [][]byte{fresh}, nil, []error{mok.ErrCorruptPending}},
+		"request alone":       {seed(map[string][]byte{"MokNew": keyList(der(1001))}), [][]byte{fresh}, nil, []error{mok.ErrOrphanRequest}},
+		"password too short":  {seed(map[string][]byte{"MokNew": keyList(der(1001)), "MokAuth": record[:171]}), [][]byte{fresh}, nil, []error{mok.ErrOrphanRequest}},
+		"MokAuth alone":       {seed(map[string][]byte{"MokAuth": record}), [][]byte{fresh}, nil, []error{mok.ErrOrphanAuth}},
+		"MokXAuth alone":      {seed(map[string][]byte{"MokXAuth": record}), [][]byte{fresh}, nil, []error{mok.ErrOrphanAuth}},
+		"MokDelAuth alone":    {seed(map[string][]byte{"MokDelAuth": record}), [][]byte{fresh}, nil, []error{mok.ErrOrphanAuth}},
+		"deletion pending":    {seed(map[string][]byte{"MokDel": keyList(ours), "MokDelAuth": record}), [][]byte{fresh}, nil, []error{mok.ErrOtherPending}},
+		"two others pending":  {seed(map[string][]byte{"MokSB": toggle, "MokPW": record}), [][]byte{fresh}, nil, []error{mok.ErrOtherPending, mok.ErrOtherPending}},
+		"not booted by shim":  {func(f *mok.Facts) { *f = facts(efivarstest.NewMemory()) }, [][]byte{fresh}, nil, []error{mok.ErrNotShim}},
+		"perhaps by shim":     {func(f *mok.Facts) { f.State.Shim = mok.Fact{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
+		"next boot elsewhere": {func(f *mok.Facts) { f.Boot.IsShim.Answer = mok.No }, [][]byte{fresh}, nil, []error{mok.ErrOtherLoader}},
+		"next boot unknown":   {func(f *mok.Facts) { f.Boot = mok.BootChain{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
+		"no MokManager":       {func(f *mok.Facts) { f.Boot.HasManager.Answer = mok.No }, [][]byte{fresh}, nil, []error{mok.ErrMokManagerMissing}},
+		"perhaps MokManager":  {func(f *mok.Facts) { f.Boot.HasManager = mok.Fact{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
+		"corrupt list":        {func(f *mok.Facts) { f.State.Enrolled.Err = efivars.ErrCorrupt }, [][]byte{fresh}, nil, []error{mok.ErrCorruptList}},
+		"list not seen":       {func(f *mok.Facts) { f.State.Enrolled = mok.List{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
+		"pending not seen": {func(f *mok.Facts) { f.Pending.NotSeen = []mok.Gap{{Source: "efivars/MokDel", Err: syscall.EACCES}} },
+			[][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
+		"no room":           {func(f *mok.Facts) { f.Space = efivars.Space{Total: 9000, Free: 1044 + 176 + 5119} }, [][]byte{fresh}, nil, []error{mok.ErrNoSpace}},
+		"just enough room":  {func(f *mok.Facts) { f.Space = efivars.Space{Total: 9000, Free: 1044 + 176 + 5120} }, [][]byte{fresh}, nil, nil},
+		"room unknown":      {func(f *mok.Facts) { f.Space = efivars.Space{} }, [][]byte{fresh}, nil, nil},
+		"beyond 30 KiB":     {nil, [][]byte{der(31000)}, nil, []error{mok.ErrTooLarge}},
+		"firmware's limit":  {func(f *mok.Facts) { f.State.Variables = mok.VariableInfo{"bs_rt_max_var_sz": 2000} }, [][]byte{fresh}, nil, []error{mok.ErrTooLarge}},
+		"firmware has room": {func(f *mok.Facts) { f.State.Variables = mok.VariableInfo{"bs_rt_max_var_sz": 40000} }, [][]byte{der(31000)}, nil, nil},
+		"blocked": {func(f *mok.Facts) {
+			f.State.Blocked.Lists = []efivars.SignatureList{efivars.X509List(efivars.Shim, fresh)}
+		}, [][]byte{fresh}, nil, []error{mok.ErrBlocked}},
+	}
+	for why, test := range tests {
+		f := facts(machine())
+		if test.change != nil {
+			test.change(&f)
+		}
+		e := mok.Enrolment{Certificates: test.ders, Timeout: test.timeout}
+		err := f.Preflight(e)
+		p, perr := mok.NewPlan(f, e)
+		var refusal *mok.Refusal
+		if (err == nil) != (test.want == nil) || err != nil && !errors.As(err, &refusal) || (p == nil) != (err != nil) || (perr == nil) != (err == nil) {
+			t.Errorf("%s: %v, plan %v, %v", why, err, p, perr)
+			continue
+		}
+		if err == nil {
+			continue
+		}
+		var got []error
+		for _, r := range refusal.Reasons {
+			got = append(got, r.Err)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v", why, err)
+		}
+		cannot := slices.Contains(test.want, mok.ErrCannotTell)
+		if errors.Is(err, mok.ErrCannotTell) != cannot || errors.Is(err, mok.ErrRefused) == cannot {
+			t.Errorf("%s is in the wrong family: %v", why, err)
+		}
+	}
+}
+
+func TestPreflightNotDER(t *testing.T) {
+	odd := func(change func(b []byte) []byte) []byte { return change(der(1000)) }
+	for why, b := range map[string][]byte{
+		"empty": nil, "text": []byte("-----BEGIN CERTIFICATE-----"), "small": der(259),
+		"trailing byte": odd(func(b []byte) []byte { return append(b, 0) }),
+		"cut":           odd(func(b []byte) []byte { return b[:len(b)-1] }),
+		"no sequence":   odd(func(b []byte) []byte { b[0] = 0x31; return b }),
+		"other length":  odd(func(b []byte) []byte { b[1] = 0x83; return b }),
+	} {
+		err := facts(machine()).Preflight(mok.Enrolment{Certificates: [][]byte{der(1001), b}})
+		var reason *mok.Reason
+		if !errors.Is(err, mok.ErrNotDER) || !errors.As(err, &reason) || reason.Certificate != 1 {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	if err := facts(machine()).Preflight(mok.Enrolment{Certificates: [][]byte{der(260)}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Several reasons come at once, each with the certificate it is about.
+func TestPreflightAllReasons(t *testing.T) {
+	f := facts(machine())
+	f.Boot.HasManager = mok.Fact{Answer: mok.No, Why: "no such file"}
+	f.Boot.Manager = `\EFI\debian\mmx64.efi`
+	f.Pending.Orphans = []string{"MokXDelAuth"}
+	err := f.Preflight(mok.Enrolment{Certificates: [][]byte{der(1000), der(900), der(1000)}})
+	for _, want := range []error{mok.ErrMokManagerMissing, mok.ErrOrphanAuth, mok.ErrAlreadyEnrolled, mok.ErrDuplicate, mok.ErrRefused} {
+		if !errors.Is(err, want) {
+			t.Errorf("%v is missing in: %v", want, err)
+		}
+	}
+	for _, want := range []string{`\EFI\debian\mmx64.efi (no such file)`, "MokXDelAuth"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in: %v", want, err)
+		}
+	}
+}
+
+// Without EFI there is one reason, not one for each variable, and the cause is kept.
+func TestPreflightNoEFI(t *testing.T) {
+	_, err := efivars.Open(t.TempDir() + "/none")
+	f := mok.ReadFacts(efivars.Absent(err), noRoot, mok.BootChain{})
+	err = f.Preflight(mok.Enrolment{Certificates: [][]byte{der(1000)}})
+	var refusal *mok.Refusal
+	if !errors.As(err, &refusal) || len(refusal.Reasons) != 1 || !errors.Is(err, mok.ErrCannotTell) ||
+		errors.Is(err, mok.ErrRefused) || !errors.Is(err, efivars.ErrNotSupported) || !errors.Is(err, syscall.ENOENT) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestScreens(t *testing.T) {
+	forever := int32(-1)
+	for _, timeout := range []*int32{nil, &forever} {
+		p := plan(t, machine(), [][]byte{der(1000), der(1001), der(1002)}, timeout)
+		var titles []string
+		for _, s := range p.Screens {
+			titles = append(titles, s.Title)
+			if s.Title == "[Enroll MOK]" && strings.Join(s.Items, ",") != "View key 0,View key 1,View key 2,Continue" {
+				t.Errorf("%q", s.Items)
+			}
+		}
+		want := "Perform MOK management,[Enroll MOK],Enroll the key(s)?,Password:,Perform MOK management"
+		if timeout == nil {
+			want = "Press any key to perform MOK management," + want
+		}
+		if got := strings.Join(titles, ","); got != want {
+			t.Error(got)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package mok
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The two families of reasons not to stage: every Reason is in one of them.
+var (
+	// ErrRefused: it is known that staging would be useless or do harm.
+	ErrRefused = errors.New("refused")
+	// ErrCannotTell: something that must be known before staging could not be seen.
+	ErrCannotTell = errors.New("cannot tell")
+)
+
+// Reasons to refuse.
+var (
+	// ErrNotShim: the system was not started through shim, so nobody would read the request.
+	ErrNotShim = errors.New("this system was not booted through shim")
+	// ErrOtherLoader: the program that the firmware starts next is not shim.
+	ErrOtherLoader = errors.New("the next boot does not go through shim")
+	// ErrMokManagerMissing: shim would stop the machine at every boot.
+	ErrMokManagerMissing = errors.New("MokManager is missing beside shim")
+	// ErrOtherPending: a request of another kind is pending; of two kinds, one gets lost or turns into another.
+	ErrOtherPending = errors.New("another kind of request is pending")
+	// ErrOrphanAuth: a password without a request; MokManager offers to erase all keys, or a new request would take it over.
+	ErrOrphanAuth = errors.New("a left-over password is staged without a request")
+	// ErrOrphanRequest: a request without a usable password, left by a cancel or staging that was cut short.
+	ErrOrphanRequest = errors.New("a left-over request is staged without a password")
+	// ErrCorruptPending: the pending request cannot be decoded and nothing may be added to it.
+	ErrCorruptPending = errors.New("the pending request is corrupt")
+	// ErrCorruptList: the enrolled list is broken; whatever is enrolled after the break is invisible.
+	ErrCorruptList = errors.New("the enrolled list is corrupt")
+	// ErrAlreadyEnrolled: the certificate is in MokListRT.
+	ErrAlreadyEnrolled = errors.New("already enrolled")
+	// ErrAlreadyPending: the certificate is in MokNew.
+	ErrAlreadyPending = errors.New("already pending")
+	// ErrBlocked: the certificate is in MokListXRT.
+	ErrBlocked = errors.New("blocked by shim's blocklist")
+	// ErrDuplicate: the certificate was given twice.
+	ErrDuplicate = errors.New("given twice")
+	// ErrNotDER: not the form of a DER certificate that shim uses.
+	ErrNotDER = errors.New("not a DER certificate that shim would use")
+	// ErrTooLarge: larger than the firmware stores in one variable.
+	ErrTooLarge = errors.New("too large for the firmware")
+	// ErrNoSpace: the firmware's storage would be full.
+	ErrNoSpace = errors.New("too little space left for EFI variables")
+	// ErrTimeout: a timeout that is a trap: with 0 a key in the first second loses the request.
+	ErrTimeout = errors.New("timeout must be -1 or more than 0")
+	// ErrNothing: no certificate was given.
+	ErrNothing = errors.New("nothing to enroll")
+)
+
+// Reason is one reason not to stage. errors.Is finds Err, its family, and what Cause wraps.
+type Reason struct {
+	// Err is one of the sentinels above; ErrCannotTell itself when something could not be seen.
+	Err error
+	// Detail says what was seen.
+	Detail string
+	// Certificate is the index of the certificate that it is about, -1 if it is about none.
+	Certificate int
+	// Cause is an error under it, or nil.
+	Cause error
+}
+
+func (r *Reason) Error() string {
+	if r.Detail == "" {
+		return r.Err.Error()
+	}
+	return r.Err.Error() + ": " + r.Detail
+}
+
+// Unwrap gives the sentinel, its family and the cause.
+func (r *Reason) Unwrap() []error {
+	errs := []error{r.Err}
+	if r.Err != ErrCannotTell {
+		errs = append(errs, ErrRefused)
+	}
+	if r.Cause != nil {
+		errs = append(errs, r.Cause)
+	}
+	return errs
+}
+
+// Refusal is all reasons at once. errors.Is finds each; it is ErrRefused when one of them is, and ErrCannotTell when one
+// of them is: a refusal for a known reason outweighs what could not be seen.
+type Refusal struct{ Reasons []*Reason }
+
+func (r *Refusal) Error() string {
+	texts := make([]string, len(r.Reasons))
+	for i, reason := range r.Reasons {
+		texts[i] = reason.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap gives the reasons.
+func (r *Refusal) Unwrap() []error {
+	errs := make([]error, len(r.Reasons))
+	for i, reason := range r.Reasons {
+		errs[i] = reason
+	}
+	return errs
+}
+
+// add notes a reason that is about no certificate.
+func (r *Refusal) add(err, cause error, format string, args ...any) {
+	r.Reasons = append(r.Reasons, &Reason{Err: err, Detail: fmt.Sprintf(format, args...), Certificate: -1, Cause: cause})
+}
+
+// about notes a reason about a certificate.
+func (r *Refusal) about(i int, err error, format string, args ...any) {
+	r.Reasons = append(r.Reasons, &Reason{Err: err, Detail: fmt.Sprintf(format, args...), Certificate: i})
+}

@@ -1,0 +1,232 @@
+package mok
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"kkeys/efivars"
+)
+
+// Outcomes of staging.
+var (
+	// ErrChanged: the variables are no longer what the plan was made on; nothing was written.
+	ErrChanged = errors.New("the pending request changed meanwhile")
+	// ErrNotStored: the firmware reported success and stored something else.
+	ErrNotStored = errors.New("the firmware did not store what was written")
+)
+
+// Now is what a variable holds after a staging that failed.
+type Now struct {
+	Variable string
+	// Content in words: "absent", "as before", "the new value", "something else (n bytes)", "unknown: …".
+	Content string
+}
+
+// StageError is a staging that failed, after which everything possible was put back.
+type StageError struct {
+	// Step that failed, as in "write MokAuth".
+	Step string
+	Err  error
+	// Restored: all variables are as they were.
+	Restored bool
+	// RestoreErr is why not, nil if Restored.
+	RestoreErr error
+	// Now is what is in the variables.
+	Now []Now
+}
+
+func (e *StageError) Error() string {
+	text := e.Step + ": " + e.Err.Error()
+	if e.Restored {
+		return text + " (everything is as it was)"
+	}
+	parts := make([]string, len(e.Now))
+	for i, n := range e.Now {
+		parts[i] = n.Variable + " is " + n.Content
+	}
+	return fmt.Sprintf("%s; and it could not be put back: %v (%s)", text, e.RestoreErr, strings.Join(parts, ", "))
+}
+
+// Unwrap gives the cause and what went wrong while restoring.
+func (e *StageError) Unwrap() []error {
+	if e.RestoreErr == nil {
+		return []error{e.Err}
+	}
+	return []error{e.Err, e.RestoreErr}
+}
+
+// value is what a variable held; absent is a value too.
+type value struct {
+	there      bool
+	attributes efivars.Attributes
+	data       []byte
+}
+
+func read(store efivars.Store, n efivars.Name) (value, error) {
+	a, data, err := store.Get(n)
+	if errors.Is(err, efivars.ErrNotFound) {
+		return value{}, nil
+	}
+	if err != nil {
+		return value{}, err
+	}
+	return value{true, a, bytes.Clone(data)}, nil
+}
+
+func (v value) equal(w value) bool {
+	return v.there == w.there && v.attributes == w.attributes && bytes.Equal(v.data, w.data)
+}
+
+// put makes the variable hold the value and makes sure that it does.
+func put(store efivars.Store, n efivars.Name, v value) error {
+	var err error
+	if v.there {
+		err = store.Set(n, v.attributes, v.data)
+	} else if err = store.Delete(n); errors.Is(err, efivars.ErrNotFound) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	got, err := read(store, n)
+	if err != nil {
+		return err
+	}
+	if !got.equal(v) {
+		return fmt.Errorf("%w: %s", ErrNotStored, n.Name)
+	}
+	return nil
+}
+
+// snapshot is the values of a plan's variables before it, in the order of its writes.
+type snapshot []value
+
+// Stage carries the plan out with this password record: each variable in one write, read back and compared. When anything
+// fails, what was there is put back; the error is then a *StageError, except before the first write (ErrMethod for a record
+// that MokManager could not check). A password is never left without its request.
+func (p *Plan) Stage(store efivars.Store, auth Auth) error {
+	if err := auth.usable(); err != nil {
+		return err
+	}
+	record, err := auth.Encode()
+	if err != nil {
+		return err
+	}
+	p = p.with(record)
+	before := make(snapshot, len(p.Writes))
+	for i, w := range p.Writes {
+		var err error
+		if before[i], err = read(store, w.Name); err != nil {
+			return fmt.Errorf("before staging: %w", err)
+		}
+		switch {
+		case w.Name.Name == kindNames[Enroll].request && !bytes.Equal(before[i].data, p.previous):
+			return fmt.Errorf("%w: %s", ErrChanged, w.Name.Name)
+		case w.Name.Name == kindNames[Enroll].auth && before[i].there != (p.previous != nil):
+			return fmt.Errorf("%w: %s", ErrChanged, w.Name.Name)
+		}
+	}
+	for _, w := range p.Writes {
+		if err := put(store, w.Name, w.value()); err != nil {
+			return p.undo(store, before, "write "+w.Name.Name, err)
+		}
+	}
+	return nil
+}
+
+// with is the plan with its password record filled in.
+func (p *Plan) with(record []byte) *Plan {
+	filled := *p
+	filled.Writes = slices.Clone(p.Writes)
+	for i := range filled.Writes {
+		if filled.Writes[i].Name.Name == kindNames[Enroll].auth {
+			filled.Writes[i].data = record
+		}
+	}
+	return &filled
+}
+
+func (w Write) value() value { return value{true, w.Attributes, w.data} }
+
+// undo puts the snapshot back. When that fails too, password and request are deleted, unless both are what they were.
+func (p *Plan) undo(store efivars.Store, before snapshot, step string, cause error) error {
+	e := &StageError{Step: step, Err: cause}
+	e.RestoreErr = p.restore(store, before)
+	if e.RestoreErr != nil && !p.asBefore(store, before) {
+		if err := remove(store, kindNames[Enroll].auth, kindNames[Enroll].request); err != nil {
+			e.RestoreErr = errors.Join(e.RestoreErr, err)
+		}
+	}
+	e.Restored = e.RestoreErr == nil
+	for i, w := range p.Writes {
+		e.Now = append(e.Now, Now{w.Name.Name, describe(store, w, before[i])})
+	}
+	return e
+}
+
+// restore goes through the variables in an order in which no password is ever without its request: an old request comes
+// back before its password, a new request goes after it. MokTimeout, which harms nobody, is last. The first failure ends
+// it.
+func (p *Plan) restore(store efivars.Store, before snapshot) error {
+	auth := len(p.Writes) - 1
+	request := auth - 1
+	order := []int{auth, request}
+	if before[request].there {
+		order = []int{request, auth}
+	}
+	for i := range request {
+		order = append(order, i)
+	}
+	for _, i := range order {
+		name := p.Writes[i].Name
+		if got, err := read(store, name); err == nil && got.equal(before[i]) {
+			continue
+		}
+		if err := put(store, name, before[i]); err != nil {
+			return fmt.Errorf("restore %s: %w", name.Name, err)
+		}
+	}
+	return nil
+}
+
+// asBefore reports whether request and password are what they were.
+func (p *Plan) asBefore(store efivars.Store, before snapshot) bool {
+	for i := len(p.Writes) - 2; i < len(p.Writes); i++ {
+		got, err := read(store, p.Writes[i].Name)
+		if err != nil || !got.equal(before[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// remove deletes variables in this order and stops at the first that will not go.
+func remove(store efivars.Store, names ...string) error {
+	for _, name := range names {
+		if err := put(store, Variable(name), value{}); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func describe(store efivars.Store, w Write, before value) string {
+	got, err := read(store, w.Name)
+	switch {
+	case err != nil:
+		return "unknown: " + err.Error()
+	case got.equal(before):
+		if !got.there {
+			return "absent, as before"
+		}
+		return "as before"
+	case !got.there:
+		return "absent"
+	case got.equal(w.value()):
+		return "the new value"
+	}
+	return fmt.Sprintf("something else (%d bytes)", len(got.data))
+}

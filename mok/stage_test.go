@@ -1,0 +1,245 @@
+package mok_test
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"kkeys/efivars"
+	"kkeys/efivars/efivarstest"
+	"kkeys/mok"
+)
+
+func TestStage(t *testing.T) {
+	m := machine()
+	var sets []string
+	seconds := int32(60)
+	p := plan(t, m, [][]byte{der(1000), der(1001)}, &seconds)
+	for _, w := range p.Writes {
+		sets = append(sets, w.Name.Name)
+		if w.Attributes != 7 {
+			t.Errorf("%s has attributes %s", w.Name, w.Attributes)
+		}
+	}
+	if strings.Join(sets, " ") != "MokTimeout MokNew MokAuth" || p.Keys != 2 || p.Merged != 0 {
+		t.Errorf("%v, %d keys, %d merged", sets, p.Keys, p.Merged)
+	}
+	if len(holds(t, m)) != 0 {
+		t.Error("planning wrote something")
+	}
+	record := auth(t, "hunter22")
+	if err := p.Stage(m, record); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range p.Writes {
+		if got := get(t, m, w.Name.Name); len(got) != w.Size {
+			t.Errorf("%s has %d bytes, planned %d", w.Name.Name, len(got), w.Size)
+		}
+	}
+	if !bytes.Equal(get(t, m, "MokNew"), keyList(der(1000), der(1001))) {
+		t.Error("MokNew is something else")
+	}
+	if !bytes.Equal(get(t, m, "MokTimeout"), []byte{60, 0, 0, 0}) {
+		t.Error("MokTimeout is something else")
+	}
+	a, err := mok.ParseAuth(get(t, m, "MokAuth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := a.Verify("hunter22"); !ok || err != nil {
+		t.Errorf("the password does not fit: %v", err)
+	}
+	if err := p.Stage(m, record); !errors.Is(err, mok.ErrChanged) {
+		t.Errorf("the same plan again: %v", err)
+	}
+}
+
+func TestMerge(t *testing.T) {
+	m := machine()
+	stage(t, m, [][]byte{der(1000)}, "first", nil)
+	p := plan(t, m, [][]byte{der(1001)}, nil)
+	if p.Keys != 2 || p.Merged != 1 || !strings.Contains(strings.Join(p.Warnings, "\n"), "replaces") {
+		t.Errorf("%+v", p)
+	}
+	if err := p.Stage(m, auth(t, "second")); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(get(t, m, "MokNew"), keyList(der(1001), der(1000))) {
+		t.Error("MokNew is something else")
+	}
+	a, err := mok.ParseAuth(get(t, m, "MokAuth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, _ := a.Verify("second"); !ok {
+		t.Error("the new password does not count")
+	}
+}
+
+// A plan made before somebody else staged or cancelled is not carried out.
+func TestStageOnChangedVariables(t *testing.T) {
+	record := auth(t, "p")
+	for why, change := range map[string]func(m *efivarstest.Memory){
+		"request": func(m *efivarstest.Memory) { m.Seed(mok.Variable("MokNew"), 7, keyList(der(1009))) },
+		"auth":    func(m *efivarstest.Memory) { m.Seed(mok.Variable("MokAuth"), 7, make([]byte, 172)) },
+	} {
+		m := machine()
+		p := plan(t, m, [][]byte{der(1000)}, nil)
+		change(m)
+		before := m.Dump()
+		if err := p.Stage(m, record); !errors.Is(err, mok.ErrChanged) || m.Dump() != before {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+}
+
+// harmless checks for what MokManager must never see apart: a password alone is an order to erase all keys.
+func harmless(t *testing.T, m *efivarstest.Memory, when string) {
+	t.Helper()
+	there := holds(t, m)
+	if slices.Contains(there, "MokAuth") && !slices.Contains(there, "MokNew") ||
+		slices.Contains(there, "MokXAuth") && !slices.Contains(there, "MokXNew") {
+		t.Errorf("%s: a password without its request: %v", when, there)
+	}
+}
+
+var effects = map[string]efivarstest.Effect{
+	"refused": efivarstest.Refused, "applied": efivarstest.Applied, "lie": efivarstest.Lie, "truncated": efivarstest.Truncated,
+}
+
+// TestStageFaults lets every operation of a staging fail in every way, once and for good, with nothing pending and with a
+// request to merge; and looks at the store after each operation, as if the power failed there.
+func TestStageFaults(t *testing.T) {
+	seconds := int32(60)
+	fresh := machine()
+	merging := machine()
+	stage(t, merging, [][]byte{der(1001)}, "old", nil)
+	merging.Seed(mok.Timeout, 7, []byte{30, 0, 0, 0})
+	record := auth(t, "new")
+	for name, start := range map[string]*efivarstest.Memory{"nothing pending": fresh, "merging": merging} {
+		trial := start.Clone()
+		p := plan(t, trial, [][]byte{der(1000)}, &seconds)
+		planned := trial.Operations()
+		if err := p.Stage(trial, record); err != nil {
+			t.Fatal(err)
+		}
+		done, operations := trial.Dump(), trial.Operations()-planned
+		if operations != 3+2*3 { // three snapshots; three times write and read back
+			t.Errorf("%s: %d operations", name, operations)
+		}
+		for at := 1; at <= operations+12; at++ { // beyond the end: failures while restoring come with Sticky
+			for effectName, effect := range effects {
+				for _, sticky := range []bool{false, true} {
+					m := start.Clone()
+					m.Fault = &efivarstest.Fault{At: at, Effect: effect, Sticky: sticky}
+					m.After = func() { harmless(t, m, name+", "+effectName+", in between") }
+					err := p.Stage(m, record)
+					m.Fault, m.After = nil, nil
+					harmless(t, m, name)
+					checkOutcome(t, name+", "+effectName, m, start.Dump(), done, err)
+				}
+			}
+		}
+	}
+}
+
+// checkOutcome: success means done, a claim to have restored is true, and what the error says is in the store is there.
+func checkOutcome(t *testing.T, when string, m *efivarstest.Memory, before, done string, err error) {
+	t.Helper()
+	var failed *mok.StageError
+	switch {
+	case err == nil:
+		if m.Dump() != done {
+			t.Errorf("%s: success without effect", when)
+		}
+	case !errors.As(err, &failed):
+		if m.Dump() != before {
+			t.Errorf("%s: wrote before it failed: %v", when, err)
+		}
+	case failed.Restored:
+		if m.Dump() != before {
+			t.Errorf("%s: claims to have restored: %v\n%s", when, err, m.Dump())
+		}
+	default:
+		there := holds(t, m)
+		for _, now := range failed.Now {
+			absent := strings.HasPrefix(now.Content, "absent")
+			if known := !strings.HasPrefix(now.Content, "unknown"); known && absent == slices.Contains(there, now.Variable) {
+				t.Errorf("%s: says %+v, there are %v", when, now, there)
+			}
+		}
+		if failed.RestoreErr == nil || failed.Error() == "" {
+			t.Errorf("%s: no reason why nothing was restored", when)
+		}
+	}
+}
+
+// TestRestoreFaults fails a write and then every single operation of the restoring.
+func TestRestoreFaults(t *testing.T) {
+	seconds := int32(60)
+	merging := machine()
+	stage(t, merging, [][]byte{der(1001)}, "old", nil)
+	record := auth(t, "new")
+	for name, start := range map[string]*efivarstest.Memory{"nothing pending": machine(), "merging": merging} {
+		p := plan(t, start.Clone(), [][]byte{der(1000)}, &seconds)
+		done := start.Clone()
+		if err := p.Stage(done, record); err != nil {
+			t.Fatal(err)
+		}
+		for first := 4; first <= 9; first++ {
+			for second := first + 1; second <= first+16; second++ {
+				for effectName, effect := range effects {
+					m := start.Clone()
+					s := &twice{Memory: m, first: first, second: second, effect: effect}
+					m.After = func() { harmless(t, m, name+" in between") }
+					err := p.Stage(s, record)
+					m.Fault, m.After = nil, nil
+					harmless(t, m, name)
+					checkOutcome(t, name+", "+effectName, m, start.Dump(), done.Dump(), err)
+				}
+			}
+		}
+	}
+}
+
+// twice fails at two operations: the first is applied and reported as failed, the second as the effect says.
+type twice struct {
+	*efivarstest.Memory
+	first, second int
+	effect        efivarstest.Effect
+}
+
+func (s *twice) arm() {
+	s.Fault = &efivarstest.Fault{At: s.first, Effect: efivarstest.Applied}
+	if s.Operations() >= s.first {
+		s.Fault = &efivarstest.Fault{At: s.second, Effect: s.effect}
+	}
+}
+
+func (s *twice) Get(n efivars.Name) (efivars.Attributes, []byte, error) {
+	s.arm()
+	return s.Memory.Get(n)
+}
+
+func (s *twice) Set(n efivars.Name, a efivars.Attributes, data []byte) error {
+	s.arm()
+	return s.Memory.Set(n, a, data)
+}
+
+func (s *twice) Delete(n efivars.Name) error {
+	s.arm()
+	return s.Memory.Delete(n)
+}
+
+func TestStageErrorKeepsCause(t *testing.T) {
+	m := machine()
+	p := plan(t, m, [][]byte{der(1000)}, nil)
+	m.Capacity = m.Reserve + 1200 // room for the request, not for the password
+	err := p.Stage(m, auth(t, "p"))
+	var failed *mok.StageError
+	if !errors.As(err, &failed) || !errors.Is(err, efivars.ErrNoSpace) || !failed.Restored || failed.Step != "write MokAuth" {
+		t.Errorf("%v", err)
+	}
+}
