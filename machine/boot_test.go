@@ -1,0 +1,157 @@
+package machine
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"kkeys/efivars"
+	"kkeys/machine/machinetest"
+	"kkeys/mok"
+)
+
+const debianShim = `\EFI\debian\shimx64.efi`
+
+func TestNextBoot(t *testing.T) {
+	const other = "00000000-1111-2222-3333-444444444444"
+	network := machinetest.Node(3, 11, make([]byte, 33))
+	for _, c := range []struct {
+		name          string
+		change        func(*machinetest.Machine)
+		shim, manager mok.Answer
+		path          string // of the manager
+		why           string // of the first that is not yes
+		passed        string
+	}{
+		{name: "installed", change: func(*machinetest.Machine) {}, shim: mok.Yes, manager: mok.Yes, path: `\EFI\debian\mmx64.efi`},
+		{name: "no MokManager", change: func(m *machinetest.Machine) { m.Remove("boot/efi/EFI/debian/mmx64.efi") }, shim: mok.Yes, manager: mok.No, why: "every boot"},
+		{name: "MokManager in other letters", change: func(m *machinetest.Machine) {
+			m.Remove("boot/efi/EFI/debian/mmx64.efi")
+			m.ESP(`\EFI\debian\MMX64.EFI`, machinetest.Program(0x8664, ".text"))
+		}, shim: mok.Yes, manager: mok.Yes},
+		{name: "MokManager only beside another shim", change: func(m *machinetest.Machine) {
+			m.Remove("boot/efi/EFI/debian/mmx64.efi")
+			m.ESP(`\EFI\BOOT\mmx64.efi`, machinetest.Program(0x8664, ".text"))
+		}, shim: mok.Yes, manager: mok.No},
+		{name: "MokManager for another machine", change: func(m *machinetest.Machine) { m.ESP(`\EFI\debian\mmx64.efi`, machinetest.Program(0x14c, ".text")) }, shim: mok.Yes, manager: mok.No, why: "no MokManager"},
+		{name: "shim in place of MokManager", change: func(m *machinetest.Machine) {
+			m.ESP(`\EFI\debian\mmx64.efi`, machinetest.Program(0x8664, ".vendor_cert"))
+		}, shim: mok.Yes, manager: mok.No, why: "no MokManager"},
+		{name: "MokManager is no program", change: func(m *machinetest.Machine) { m.ESP(`\EFI\debian\mmx64.efi`, []byte("no")) }, shim: mok.Yes, manager: mok.No},
+		{name: "MokManager is empty", change: func(m *machinetest.Machine) { m.ESP(`\EFI\debian\mmx64.efi`, nil) }, shim: mok.Yes, manager: mok.No},
+		{name: "32-bit shim", change: func(m *machinetest.Machine) {
+			m.ESP(debianShim, machinetest.Program(0x14c, ".vendor_cert"))
+			m.ESP(`\EFI\debian\mmia32.efi`, machinetest.Program(0x14c, ".text"))
+		}, shim: mok.Yes, manager: mok.Yes, path: `\EFI\debian\mmia32.efi`},
+		{name: "section name cut to 8 bytes", change: func(m *machinetest.Machine) { m.ESP(debianShim, machinetest.Program(0x8664, ".vendor_")) }, shim: mok.Yes, manager: mok.Yes},
+		{name: "another loader first", change: func(m *machinetest.Machine) {
+			m.ESP(`\EFI\systemd\systemd-bootx64.efi`, machinetest.Program(0x8664, ".text"))
+			m.BootEntry(2, 1, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\systemd\systemd-bootx64.efi`))
+			m.Set(efivars.BootOrder, 7, []byte{2, 0, 1, 0})
+		}, shim: mok.No, why: "another loader"},
+		{name: "another loader next, once", change: func(m *machinetest.Machine) {
+			m.BootEntry(3, 1, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\debian\grubx64.efi`))
+			m.Set(efivars.BootNext, 7, []byte{3, 0})
+		}, shim: mok.No, why: "another loader"},
+		{name: "an inactive entry first", change: func(m *machinetest.Machine) {
+			m.BootEntry(2, 0, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\debian\grubx64.efi`))
+			m.Set(efivars.BootOrder, 7, []byte{2, 0, 1, 0})
+		}, shim: mok.Yes, manager: mok.Yes},
+		{name: "the firmware's menu first", change: func(m *machinetest.Machine) {
+			m.BootEntry(2, 0x109, machinetest.Node(4, 7, make([]byte, 16)), machinetest.Node(4, 6, make([]byte, 16)))
+			m.Set(efivars.BootOrder, 7, []byte{2, 0, 1, 0})
+		}, shim: mok.Yes, manager: mok.Yes},
+		{name: "network first", change: func(m *machinetest.Machine) {
+			m.BootEntry(2, 1, network)
+			m.Set(efivars.BootOrder, 7, []byte{2, 0, 1, 0})
+		}, shim: mok.Yes, manager: mok.Yes, passed: "PXE"},
+		{name: "a partition that is gone first", change: func(m *machinetest.Machine) {
+			m.BootEntry(2, 1, machinetest.Disk(other), machinetest.File(`\EFI\x.efi`))
+			m.Set(efivars.BootOrder, 7, []byte{2, 0, 1, 0})
+		}, shim: mok.Yes, manager: mok.Yes, passed: "no such partition"},
+		{name: "a file that is gone first", change: func(m *machinetest.Machine) {
+			m.BootEntry(2, 1, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\gone\x.efi`))
+			m.Set(efivars.BootOrder, 7, []byte{2, 0, 1, 0})
+		}, shim: mok.Yes, manager: mok.Yes, passed: "has no gone"},
+		{name: "a number without an entry first", change: func(m *machinetest.Machine) { m.Set(efivars.BootOrder, 7, []byte{9, 0, 1, 0}) }, shim: mok.Yes, manager: mok.Yes},
+		{name: "fallback path of the partition", change: func(m *machinetest.Machine) {
+			m.BootEntry(1, 1, machinetest.Disk(machinetest.Partition))
+			m.ESP(`\EFI\BOOT\BOOTX64.EFI`, machinetest.Program(0x8664, ".vendor_cert"))
+		}, shim: mok.Yes, manager: mok.No},
+		{name: "fallback path of a disc that this boot went through", change: func(m *machinetest.Machine) {
+			m.BootEntry(1, 1, machinetest.Node(2, 1, make([]byte, 8)), machinetest.Node(1, 1, []byte{0, 3}))
+			m.ESP(`\EFI\BOOT\BOOTX64.EFI`, machinetest.Program(0x8664, ".vendor_cert"))
+			m.ESP(`\EFI\BOOT\mmx64.efi`, machinetest.Program(0x8664, ".text"))
+		}, shim: mok.Yes, manager: mok.Yes, path: `\EFI\BOOT\mmx64.efi`},
+		{name: "a disc that this boot did not go through", change: func(m *machinetest.Machine) {
+			m.BootEntry(1, 1, machinetest.Node(2, 1, make([]byte, 8)), machinetest.Node(1, 1, []byte{0, 3}))
+			m.Set(efivars.BootCurrent, 6, []byte{7, 0})
+		}, why: "no boot entry"},
+		{name: "not mounted", change: func(m *machinetest.Machine) { m.Write("proc/self/mountinfo", "21 1 8:2 / / rw - ext4 /dev/sda2 rw\n") }, why: "not mounted"},
+		{name: "partitions cannot be told apart", change: func(m *machinetest.Machine) {
+			m.Remove("dev/disk/by-partuuid/" + machinetest.Partition)
+			m.Remove("dev/disk/by-partuuid")
+		}, why: "cannot be told apart"},
+		{name: "shim is no program", change: func(m *machinetest.Machine) { m.ESP(debianShim, []byte("MZ")) }, why: "no EFI program"},
+		{name: "shim is cut", change: func(m *machinetest.Machine) { m.ESP(debianShim, machinetest.Program(0x8664, ".vendor_cert")[:90]) }, why: "no EFI program"},
+		{name: "shim for an unknown machine", change: func(m *machinetest.Machine) { m.ESP(debianShim, machinetest.Program(0x1234, ".vendor_cert")) }, why: "unrecognized"},
+		{name: "no boot order", change: func(m *machinetest.Machine) { m.Set(efivars.BootOrder, 7, nil) }, why: "no boot entry"},
+		{name: "boot order of half a number", change: func(m *machinetest.Machine) { m.Set(efivars.BootOrder, 7, []byte{1, 0, 2}) }, why: "half a number"},
+		{name: "boot next of another size", change: func(m *machinetest.Machine) { m.Set(efivars.BootNext, 7, []byte{1}) }, why: "1 bytes instead of 2"},
+		{name: "a boot entry that is cut", change: func(m *machinetest.Machine) { m.Set(efivars.BootEntry(1), 7, []byte{1, 0, 0, 0, 90, 0, 65, 0, 0, 0}) }, why: "corrupt"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			made := machinetest.Installed(t)
+			c.change(made)
+			m, err := Directory(made.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chain, passed := m.NextBoot()
+			if chain.IsShim.Answer != c.shim || chain.HasManager.Answer != c.manager {
+				t.Errorf("shim %v (%s), manager %v (%s)", chain.IsShim.Answer, chain.IsShim.Why, chain.HasManager.Answer, chain.HasManager.Why)
+			}
+			if c.path != "" && chain.Manager != c.path {
+				t.Errorf("manager %s, want %s", chain.Manager, c.path)
+			}
+			if why := chain.IsShim.Why + chain.HasManager.Why; !strings.Contains(why, c.why) || (c.why == "" && c.manager == mok.Yes && why != "") {
+				t.Errorf("says %q, want %q", why, c.why)
+			}
+			if got := strings.Join(passed, "; "); !strings.Contains(got, c.passed) || (c.passed == "" && got != "" && c.shim == mok.Yes) {
+				t.Errorf("passed %q, want %q", got, c.passed)
+			}
+		})
+	}
+}
+
+// A folder given by name must not lead to the running machine's files or firmware.
+func TestDirectoryDoesNotEscape(t *testing.T) {
+	made := machinetest.Empty(t)
+	outside := t.TempDir()
+	if err := os.WriteFile(outside+"/secret", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(made.Dir + "/sys"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(outside+"/firmware/efi/efivars", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	made.Link("sys", outside)
+	m, err := Directory(made.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Files.Open("sys/secret"); err == nil {
+		t.Error("a link led out of the folder")
+	}
+	if err := m.Variables.Set(efivars.BootNext, 7, []byte{1, 0}); err == nil {
+		t.Error("a write was led out of the folder")
+	}
+	if entries, _ := os.ReadDir(outside + "/firmware/efi/efivars"); len(entries) != 0 {
+		t.Errorf("written outside: %v", entries)
+	}
+	if _, err := Directory(made.Dir + "/none"); err == nil {
+		t.Error("a folder that is not there was opened")
+	}
+}

@@ -1,0 +1,123 @@
+package machine
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"kkeys/efivars"
+)
+
+// Outcomes of looking for a program on an EFI system partition.
+var (
+	errNoPartition = errors.New("there is no such partition")
+	errNotMounted  = errors.New("the EFI system partition is not mounted")
+)
+
+// mountPoint gives the folder, relative to the root, on which a GPT partition is mounted.
+func (m *Machine) mountPoint(partition efivars.GUID) (string, error) {
+	link := "dev/disk/by-partuuid/" + partition.String()
+	if _, err := fs.Stat(m.Files, "dev/disk/by-partuuid"); err != nil {
+		return "", fmt.Errorf("partitions cannot be told apart: %w", err)
+	}
+	target, err := fs.ReadLink(m.Files, link)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w: %s", errNoPartition, partition)
+	} else if err != nil {
+		return "", err
+	}
+	mounts, err := m.mounts()
+	if err != nil {
+		return "", err
+	}
+	for _, mount := range mounts {
+		if mount.source == "/dev/"+path.Base(target) {
+			return mount.dir, nil
+		}
+	}
+	return "", fmt.Errorf("%w: /%s", errNotMounted, link)
+}
+
+// onlyWith gives the folder of the one mounted FAT file system that has the file.
+func (m *Machine) onlyWith(file string) (string, error) {
+	mounts, err := m.mounts()
+	if err != nil {
+		return "", err
+	}
+	var dirs []string
+	for _, mount := range mounts {
+		if mount.kind != "vfat" {
+			continue
+		}
+		if _, err := m.find(mount.dir, file); err == nil {
+			dirs = append(dirs, mount.dir)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	switch len(dirs) {
+	case 0:
+		return "", fmt.Errorf("%w: no mounted FAT file system has %s", errNotMounted, file)
+	case 1:
+		return dirs[0], nil
+	}
+	return "", fmt.Errorf("%d mounted FAT file systems have %s: /%s", len(dirs), file, strings.Join(dirs, ", /"))
+}
+
+// mount is a file system's whole tree, mounted.
+type mount struct {
+	source string // a device as a rule
+	dir    string // relative to the root; "." for the root itself
+	kind   string // "vfat"
+}
+
+// mounts reads /proc/self/mountinfo (proc(5)): `id parent major:minor root mountpoint options fields… - type source superoptions`,
+// blanks, tabs, newlines and backslashes as octal escapes.
+func (m *Machine) mounts() ([]mount, error) {
+	file, err := m.Files.Open("proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var mounts []mount
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		before, after, ok := strings.Cut(lines.Text(), " - ")
+		left, right := strings.Fields(before), strings.Fields(after)
+		if !ok || len(left) < 6 || len(right) < 2 || left[3] != "/" {
+			continue // a line of another shape, or a part of a tree mounted elsewhere
+		}
+		dir := path.Clean(strings.TrimPrefix(unescapeOctal(left[4]), "/"))
+		mounts = append(mounts, mount{source: unescapeOctal(right[1]), dir: dir, kind: right[0]})
+	}
+	return mounts, lines.Err()
+}
+
+var octal = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+func unescapeOctal(s string) string { return octal.Replace(s) }
+
+// find walks a path of the firmware's, with backslashes, below dir. FAT does not tell capitals from small letters, whatever the file
+// system on which a copy of it lies. The result is a path below the root.
+func (m *Machine) find(dir, file string) (string, error) {
+	for _, part := range strings.FieldsFunc(file, func(r rune) bool { return r == '\\' || r == '/' }) {
+		entries, err := fs.ReadDir(m.Files, dir)
+		if err != nil {
+			return "", err
+		}
+		found := false
+		for _, entry := range entries {
+			if strings.EqualFold(entry.Name(), part) {
+				dir, found = path.Join(dir, entry.Name()), true
+				break
+			}
+		}
+		if !found {
+			return "", fmt.Errorf("/%s has no %s: %w", dir, part, fs.ErrNotExist)
+		}
+	}
+	return dir, nil
+}

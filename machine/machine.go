@@ -1,0 +1,64 @@
+// Package machine gathers facts from one machine: the live one, or the files of one below a directory.
+package machine
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"kkeys/efivars"
+	"kkeys/kernel"
+	"kkeys/keyring"
+)
+
+// Machine is where facts come from.
+type Machine struct {
+	// Files is the root folder: proc, sys, boot, etc, lib.
+	Files fs.FS
+	// Keyrings are those of the running kernel, or recorded ones.
+	Keyrings keyring.Source
+	// Variables are the EFI variables; one without them has a store that says why ([efivars.Absent]).
+	Variables efivars.Store
+}
+
+// Live is the running system. It opens nothing that fails: what is not there shows when it is read.
+func Live() *Machine {
+	return &Machine{Files: os.DirFS("/"), Keyrings: keyring.Live{}, Variables: variables("/")}
+}
+
+// Directory is the machine whose root folder is dir: a chroot, an image, or a test's. Links that lead out of dir are not followed.
+// Keyrings belong to a running kernel and not to files, so there are none; and where dir shows the firmware of the machine that kkeys
+// runs on, there are no variables either: a folder given by name must never lead a write there. Errors are those of opening a folder.
+func Directory(dir string) (*Machine, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{
+		Files:    root.FS(),
+		Keyrings: keyring.Recorded{Err: fmt.Errorf("%w: files below %s hold no keyrings", keyring.ErrNotRecorded, dir)},
+	}
+	store := variables(dir)
+	opened, found := store.(*efivars.Dir)
+	switch _, err := root.Stat(efivars.DefaultDir); {
+	case found && opened.Live():
+		store = efivars.Absent(fmt.Errorf("%w: %s is the firmware of this machine, not of %s", efivars.ErrNotSupported, opened.Path(), dir))
+	case found && err != nil:
+		store = efivars.Absent(fmt.Errorf("%w: %w", efivars.ErrNotSupported, err))
+	}
+	m.Variables = store
+	return m, nil
+}
+
+// variables opens the EFI variables below a root folder.
+func variables(root string) efivars.Store {
+	store, err := efivars.Open(filepath.Join(root, efivars.DefaultDir))
+	if err != nil {
+		return efivars.Absent(err)
+	}
+	return store
+}
+
+// Kernel reads what the kernel enforces on modules.
+func (m *Machine) Kernel() kernel.Status { return kernel.Read(m.Files) }

@@ -1,0 +1,92 @@
+package trust
+
+import (
+	"strconv"
+	"strings"
+
+	"kkeys/kernel"
+	"kkeys/keyring"
+)
+
+// Listed are the keyrings that matter for modules, in the order in which they are shown.
+var Listed = []string{keyring.Builtin, keyring.Secondary, keyring.Machine, keyring.Platform, keyring.Blacklist, keyring.System}
+
+// Consulted tells whether the kernel looks for a module's signer in the named keyring. kernel/module/signing.c asks
+// .secondary_trusted_keys and what it links to, or .builtin_trusted_keys on a kernel without it; links are followed by serial number,
+// since root can cut one at run time. Whether .platform counts is a patch of the distribution's that shows in no file, so the answer
+// is Unknown until a load probe proves it. rings nil means that they could not be seen.
+func Consulted(rings []keyring.Ring, status kernel.Status, name string) kernel.Reading {
+	const source = "links between keyrings (keyctl)"
+	if status.Signatures.Answer == kernel.No {
+		return kernel.Reading{Answer: kernel.No, Evidence: status.Signatures.Evidence, Source: status.Signatures.Source}
+	}
+	ring := keyring.Named(rings, name)
+	if ring == nil {
+		return kernel.Reading{Answer: kernel.Unknown, Evidence: name + " was not seen", Source: source}
+	}
+	switch name {
+	case keyring.Blacklist:
+		return kernel.Reading{Answer: kernel.No, Evidence: ".blacklist holds what is refused", Source: source}
+	case keyring.Platform:
+		return kernel.Reading{Answer: kernel.Unknown, Evidence: "kernels consult .platform only with a patch of their distribution's; only a load probe proves it", Source: source}
+	}
+	head := keyring.Named(rings, keyring.Secondary)
+	if head == nil {
+		if name == keyring.Builtin || name == keyring.System {
+			return kernel.Reading{Answer: kernel.Yes, Evidence: "this kernel has no .secondary_trusted_keys and asks " + name, Source: source}
+		}
+		return kernel.Reading{Answer: kernel.No, Evidence: "this kernel has no .secondary_trusted_keys that could link " + name, Source: source}
+	}
+	if name != keyring.Builtin && before5(status.Release) {
+		return kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + status.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: "/proc/sys/kernel/osrelease"}
+	}
+	switch {
+	case ring.Serial == head.Serial:
+		return kernel.Reading{Answer: kernel.Yes, Evidence: "the keyring that the kernel asks first", Source: source}
+	case reaches(rings, head, ring.Serial, map[keyring.Serial]bool{}):
+		return kernel.Reading{Answer: kernel.Yes, Evidence: name + " is linked from .secondary_trusted_keys", Source: source}
+	case head.Unseen > 0:
+		return kernel.Reading{Answer: kernel.Unknown, Evidence: "some links of .secondary_trusted_keys could not be seen", Source: source}
+	case name == keyring.Builtin && before5(status.Release):
+		return kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + status.Release + " may ask .builtin_trusted_keys directly", Source: "/proc/sys/kernel/osrelease"}
+	}
+	return kernel.Reading{Answer: kernel.No, Evidence: name + " is not linked from .secondary_trusted_keys", Source: source}
+}
+
+// reaches follows links from a ring; been ends loops, which the kernel does not allow but a recording could hold.
+func reaches(rings []keyring.Ring, from *keyring.Ring, to keyring.Serial, been map[keyring.Serial]bool) bool {
+	been[from.Serial] = true
+	for _, link := range from.Rings {
+		if link.Serial == to {
+			return true
+		}
+		for i := range rings {
+			if rings[i].Serial == link.Serial && !been[link.Serial] && reaches(rings, &rings[i], to, been) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// before5 tells whether a release is known to be older than 5.0, in which module verification began to use
+// VERIFY_USE_SECONDARY_KEYRING upstream.
+func before5(release string) bool {
+	major, _, ok := strings.Cut(release, ".")
+	n, err := strconv.Atoi(major)
+	return ok && err == nil && n < 5
+}
+
+// Questions are the restrictions to ask the kernel about, given the keyrings that can be seen (nil for an ordinary user, who may
+// ask about the two that need no serial number).
+func Questions(rings []keyring.Ring) []keyring.Restriction {
+	questions := []keyring.Restriction{keyring.ByBuiltin, keyring.BySecondary}
+	for _, name := range Listed {
+		ring := keyring.Named(rings, name)
+		if ring == nil || (name == keyring.Blacklist && len(ring.Keys) == ring.Hashes()) {
+			continue
+		}
+		questions = append(questions, keyring.ByRing(ring.Serial))
+	}
+	return questions
+}
