@@ -1,0 +1,90 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// ordered is a command line in the order that the flag package understands: global flags, command, its flags, "--", arguments.
+type ordered struct {
+	args        []string
+	command     string // "" when none was given
+	json, quiet bool   // known before parsing, so that a usage error can be reported in the form that was asked for
+}
+
+// reorder moves flags before arguments, because the flag package stops at the first argument and would silently drop what follows:
+// `kkeys enroll cert.der --dry-run` must not enroll. Global flags may stand anywhere. What follows "--" is argument. Unknown flags
+// stay flags, so that parsing refuses them.
+func reorder(app *cli.App, args []string) ordered {
+	var o ordered
+	var global, flags, rest []string
+	known := app.Flags
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case arg == "--":
+			rest = append(rest, args[i+1:]...)
+			i = len(args)
+		case len(arg) < 2 || arg[0] != '-':
+			if command := app.Command(arg); o.command == "" && command != nil && len(rest) == 0 {
+				o.command, known = command.Name, append(command.Flags, app.Flags...)
+			} else {
+				rest = append(rest, arg)
+			}
+		default:
+			words := args[i : i+1]
+			flag, inline := lookup(known, arg)
+			if takesValue(flag) && !inline && i+1 < len(args) {
+				words = args[i : i+2]
+				i++
+			}
+			if isGlobal(app, flag) || o.command == "" {
+				global = append(global, words...)
+			} else {
+				flags = append(flags, words...)
+			}
+			o.json = o.json || isSet(flag, "json", arg)
+			o.quiet = o.quiet || isSet(flag, "quiet", arg)
+		}
+	}
+	o.args = global
+	if o.command != "" {
+		o.args = append(append(o.args, o.command), flags...)
+	}
+	if len(rest) > 0 {
+		o.args = append(append(o.args, "--"), rest...)
+	}
+	return o
+}
+
+// lookup finds the flag that an argument names, and whether its value stands in the same word.
+func lookup(flags []cli.Flag, arg string) (cli.Flag, bool) {
+	name, _, inline := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	for _, flag := range flags {
+		for _, n := range flag.Names() {
+			if n == name {
+				return flag, inline
+			}
+		}
+	}
+	return nil, inline
+}
+
+func takesValue(flag cli.Flag) bool {
+	_, boolean := flag.(*cli.BoolFlag)
+	return flag != nil && !boolean
+}
+
+func isGlobal(app *cli.App, flag cli.Flag) bool {
+	for _, f := range app.Flags {
+		if f == flag {
+			return true
+		}
+	}
+	return false
+}
+
+func isSet(flag cli.Flag, name, arg string) bool {
+	return flag != nil && flag.Names()[0] == name && !strings.HasSuffix(arg, "=false")
+}

@@ -1,0 +1,45 @@
+package main
+
+// version is kkeys' own; see CHANGELOG.md.
+const version = "0.1.0"
+
+// The help pages. Flags may stand before or after the arguments.
+const appHelp = `{{.Name}} - {{.Usage}}
+
+USAGE
+   {{.UsageText}}
+
+COMMANDS{{range .VisibleCommands}}
+   {{printf "%-10s" .Name}} {{.Usage}}{{end}}
+
+GLOBAL FLAGS{{range .VisibleFlags}}
+   {{.}}{{end}}
+` + exitCodes + `
+EXAMPLES
+   kkeys list
+   kkeys trusted signing_key.x509
+   kkeys enroll cert.der
+`
+
+const commandHelp = `kkeys {{.Name}} - {{.Usage}}
+
+USAGE
+   kkeys [global flags] {{.Name}} [flags]{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
+
+{{.Description}}
+{{if .VisibleFlags}}
+FLAGS{{range .VisibleFlags}}
+   {{.}}{{end}}
+{{end}}` + exitCodes + `{{if .UsageText}}
+EXAMPLES
+{{.UsageText}}
+{{end}}`
+
+const exitCodes = `
+EXIT CODES
+   0  yes: done, trusted, present
+   1  no: not trusted, refused, not enrolled
+   2  wrong usage
+   3  cannot tell: no permission, no EFI, a source that cannot be read
+   4  failed: a write refused, an I/O error, input that cannot be parsed
+`

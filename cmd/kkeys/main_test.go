@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"kkeys/efivars"
+	"kkeys/internal/certtest"
+	"kkeys/keyring"
+	"kkeys/machine"
+	"kkeys/machine/machinetest"
+	"kkeys/mok"
+)
+
+// In scripts kkeys runs for a machine whose kernel cannot be asked; --root names its files.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"kkeys": func() {
+			os.Exit(run(context.Background(), os.Args[1:], standardStreams(), &machine.Machine{
+				Files: os.DirFS(os.DevNull), Keyrings: keyring.Recorded{Err: keyring.ErrNotVisible}, Variables: machine.Live().Variables,
+			}))
+		},
+	})
+}
+
+// TestScripts runs testdata/*.txtar. Each finds in its folder a machine that was booted through shim (machine), one that has no EFI
+// (noefi), and certificates.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			made := machinetest.Installed(t)
+			if err := os.Rename(made.Dir, filepath.Join(env.WorkDir, "machine")); err != nil {
+				return err
+			}
+			if err := os.Mkdir(filepath.Join(env.WorkDir, "noefi"), 0o755); err != nil {
+				return err
+			}
+			for name, content := range specimens(t) {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "schema": schema, "variables": variables},
+	})
+}
+
+// specimens are the certificate files that the scripts name.
+func specimens(t *testing.T) map[string][]byte {
+	one := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("one")}, SKID: []byte{1}})
+	two := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("two")}, SKID: []byte{2}})
+	evil := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("evil; \x1b[31m\n\u202ename")}, SKID: []byte{3}})
+	return map[string][]byte{
+		"one.der": one.DER, "one.pem": one.PEM(), "two.der": two.DER, "evil.der": evil.DER,
+		"both.pem":     append(one.PEM(), two.PEM()...),
+		"trailing.der": append(bytes.Clone(one.DER), 0),
+		"cut.der":      one.DER[:len(one.DER)-1],
+		"key.pem":      one.KeyPEM(t),
+		"empty.der":    {},
+		"it's one.der": one.DER,
+		"request.var":  request(t, one.DER),
+	}
+}
+
+// request is the file of an EFI variable that holds a request for one key.
+func request(t *testing.T, der []byte) []byte {
+	lists, err := efivars.EncodeSignatureLists([]efivars.SignatureList{efivars.X509List(efivars.Shim, der)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]byte{byte(mok.Attributes), 0, 0, 0}, lists...)
+}
+
+// exitCode runs kkeys and checks its exit code: `code N kkeys …`.
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND …")
+	}
+	got := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit code %s, want %s", got, args[0])
+	}
+}
+
+// schema validates the last standard output: `schema list`.
+func schema(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: schema NAME")
+	}
+	if err := validate(args[0], []byte(ts.ReadFile("stdout"))); err != nil {
+		ts.Fatalf("%v", err)
+	}
+}
+
+// variables checks which request variables the machine has: `variables machine MokNew MokAuth`.
+func variables(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: variables MACHINE [NAME…]")
+	}
+	entries, err := os.ReadDir(ts.MkAbs(filepath.Join(args[0], "sys/firmware/efi/efivars")))
+	ts.Check(err)
+	var found []string
+	for _, e := range entries {
+		name, _, _ := strings.Cut(e.Name(), "-")
+		if strings.HasPrefix(name, "Mok") && !strings.HasSuffix(name, "RT") {
+			found = append(found, name)
+		}
+	}
+	if got, want := strings.Join(found, " "), strings.Join(args[1:], " "); got != want {
+		ts.Fatalf("request variables %q, want %q", got, want)
+	}
+}
+
+// validate holds a document against docs/schema.
+func validate(name string, document []byte) error {
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber()
+	if err := decoder.Decode(&value); err != nil {
+		return err
+	}
+	if decoder.More() {
+		return os.ErrInvalid
+	}
+	compiled, err := jsonschema.NewCompiler().Compile(filepath.Join(schemaDir, name+".json"))
+	if err != nil {
+		return err
+	}
+	return compiled.Validate(value)
+}
+
+// schemaDir is where the schemas are; scripts run elsewhere, so it is absolute.
+var schemaDir = func() string {
+	dir, err := filepath.Abs("../../docs/schema")
+	if err != nil {
+		return err.Error()
+	}
+	return dir
+}()

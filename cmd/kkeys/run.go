@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/internal/printable"
+	"kkeys/machine"
+)
+
+// session is one run of the program: what every command needs.
+type session struct {
+	streams
+	machine *machine.Machine
+	command string // for the schema of the JSON document
+	json    bool
+	quiet   bool
+	color   bool
+	code    int // set by finish
+	done    bool
+}
+
+// run is the whole program: args without the program's name; it gives the exit code (see exit.go) and touches nothing but the streams
+// and the machine.
+func run(ctx context.Context, args []string, std streams, m *machine.Machine) int {
+	s := &session{streams: std, machine: m}
+	app := s.app()
+	ordered := reorder(app, args)
+	s.json, s.quiet, s.command = ordered.json, ordered.quiet, ordered.command
+	err := app.RunContext(ctx, append([]string{app.Name}, ordered.args...))
+	if err != nil || !s.done {
+		s.fail(err)
+	}
+	return s.code
+}
+
+// app describes the command line. urfave/cli would exit by itself, print usage errors to standard output and call a wrong command
+// success or 3; the three handlers and the root action keep it to the documented codes.
+func (s *session) app() *cli.App {
+	app := &cli.App{
+		Name:            "kkeys",
+		Usage:           "the kernel's trust in module signing keys: see it, prove it, change it",
+		UsageText:       "kkeys [global flags] COMMAND [flags] [ARGS]",
+		Version:         version,
+		HideHelpCommand: true,
+		Writer:          s.out,
+		ErrWriter:       io.Discard,
+		ExitErrHandler:  func(*cli.Context, error) {},
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "root", Usage: "read every file (proc, sys, boot, etc, lib) under `DIR` instead of /"},
+			&cli.BoolFlag{Name: "json", Usage: "one JSON document on standard output, also when the command fails", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "exit code only", DisableDefaultText: true},
+			&cli.StringFlag{Name: "color", Usage: "`WHEN` to use colours: auto, always or never", Value: "auto"},
+		},
+		Before: s.before,
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usage("unknown command %q", c.Args().First())
+			}
+			return usage("no command")
+		},
+		Commands:              []*cli.Command{s.list(), s.trusted(), s.enroll(), s.pending(), s.cancel()},
+		CustomAppHelpTemplate: appHelp,
+	}
+	asUsage := func(_ *cli.Context, err error, _ bool) error { return usage("%w", err) }
+	app.OnUsageError = asUsage
+	for _, command := range app.Commands {
+		command.OnUsageError = asUsage
+		command.CustomHelpTemplate = commandHelp
+		command.HideHelpCommand = true
+	}
+	return app
+}
+
+// before opens the machine that the global flags name.
+func (s *session) before(c *cli.Context) error {
+	when := c.String("color")
+	if when != "auto" && when != "always" && when != "never" {
+		return usage("--color %q: auto, always or never", when)
+	}
+	s.color = s.wantColor(when)
+	if dir := c.String("root"); c.IsSet("root") {
+		m, err := machine.Directory(dir)
+		if err != nil {
+			return failed("--root %s: %w", dir, err)
+		}
+		s.machine = m
+	}
+	return nil
+}
+
+// say writes a line for people to standard output.
+func (s *session) say(format string, args ...any) {
+	if !s.json && !s.quiet {
+		fmt.Fprintf(s.out, format+"\n", args...)
+	}
+}
+
+// warn writes a warning to standard error.
+func (s *session) warn(text string) {
+	if !s.quiet {
+		fmt.Fprintf(s.err, "kkeys: warning: %s\n", printable.Text(text))
+	}
+}
+
+// fail ends a run that a command did not finish: help was shown (no error), or it failed before it had anything to report.
+func (s *session) fail(err error) {
+	if err == nil {
+		s.code = exitYes
+		return
+	}
+	if errors.Is(err, errFinished) {
+		return
+	}
+	document := &envelope{}
+	s.finish(document, document, exitYes, err)
+}

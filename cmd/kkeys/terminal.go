@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// streams are the program's standard streams and what is around them.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	// terminal: standard output is one, so colours are welcome.
+	terminal bool
+	// environment looks up a variable.
+	environment func(string) string
+	// prompt asks on the terminal and gives the line typed, without echo for a secret; nil where there is no terminal to ask on.
+	prompt func(text string, secret bool) (string, error)
+}
+
+func standardStreams() streams {
+	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environment: os.Getenv}
+	s.terminal = term.IsTerminal(int(os.Stdout.Fd()))
+	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())) {
+		lines := bufio.NewReader(os.Stdin)
+		s.prompt = func(text string, secret bool) (string, error) {
+			fmt.Fprint(os.Stderr, text)
+			if secret {
+				return readSecretly()
+			}
+			line, err := lines.ReadString('\n')
+			return strings.TrimRight(line, "\r\n"), err
+		}
+	}
+	return s
+}
+
+// readSecretly reads a line without echo. Whoever interrupts it must get a terminal with echo back.
+func readSecretly() (string, error) {
+	fd := int(os.Stdin.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	finished := make(chan struct{})
+	go func() {
+		select {
+		case <-interrupted:
+			_ = term.Restore(fd, state)
+			fmt.Fprintln(os.Stderr)
+			os.Exit(exitFailed)
+		case <-finished:
+		}
+	}()
+	secret, err := term.ReadPassword(fd)
+	signal.Stop(interrupted)
+	close(finished)
+	fmt.Fprintln(os.Stderr)
+	return string(secret), err
+}
+
+// ask asks for a line on the terminal.
+func (s *session) ask(text string, secret bool) (string, error) {
+	line, err := s.prompt(text, secret)
+	if errors.Is(err, io.EOF) {
+		return "", coded(exitNo, "no answer; nothing was staged")
+	} else if err != nil {
+		return "", failed("read from the terminal: %w", err)
+	}
+	return line, nil
+}
+
+// wantColor follows --color, then NO_COLOR, CLICOLOR_FORCE and TERM, then what standard output is.
+func (s *session) wantColor(when string) bool {
+	force := s.environment("CLICOLOR_FORCE")
+	switch {
+	case when != "auto":
+		return when == "always"
+	case s.environment("NO_COLOR") != "":
+		return false
+	case force != "" && force != "0":
+		return true
+	}
+	return s.terminal && s.environment("TERM") != "dumb"
+}
+
+// The colours of a terminal (ECMA-48, select graphic rendition).
+const (
+	green  = "32"
+	yellow = "33"
+	red    = "31"
+)
+
+func (s *session) paint(color, text string) string {
+	if !s.color {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
