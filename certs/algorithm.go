@@ -35,8 +35,8 @@ type signatureAlgorithm struct {
 // ML-DSA, commit 0ad9a71933e7 (7.0).
 var signatureAlgorithms = map[string]signatureAlgorithm{
 	"1.2.840.113549.1.1.2":    {"rsa", "md2", none},
-	"1.2.840.113549.1.1.3":    {"rsa", "md4", "since Linux 6.7 and on kernels without MD4"},
-	"1.2.840.113549.1.1.4":    {"rsa", "md5", none},
+	"1.2.840.113549.1.1.3":    {"rsa", "md4", none},
+	"1.2.840.113549.1.1.4":    {"rsa", "md5", "from some version after 6.1 and before 6.12 on"}, // older ones take it for MD4
 	"1.2.840.113549.1.1.5":    {"rsa", "sha1", "of Linux 6.7 and 6.8"},
 	"1.2.840.113549.1.1.14":   {"rsa", "sha224", every},
 	"1.2.840.113549.1.1.11":   {"rsa", "sha256", every},

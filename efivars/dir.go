@@ -120,6 +120,8 @@ func (d *Dir) Set(n Name, a Attributes, data []byte) error {
 		return fmt.Errorf("write EFI variable %s: %w: no data", n.Name, ErrInvalid)
 	case a.Has(AppendWrite): // some firmware fails at it or only claims success (Lenovo, HP)
 		return fmt.Errorf("write EFI variable %s: %w: append is not supported", n.Name, ErrInvalid)
+	case !a.Writable(): // without access bits it means delete too (UEFI 2.10 section 8.2.3); OVMF does so
+		return fmt.Errorf("write EFI variable %s: %w: attributes %s at run time", n.Name, ErrInvalid, a)
 	}
 	b := append(binary.LittleEndian.AppendUint32(make([]byte, 0, attributesSize+len(data)), uint32(a)), data...)
 	if d.live {
@@ -134,8 +136,6 @@ func (d *Dir) Set(n Name, a Attributes, data []byte) error {
 		return err
 	case err == nil && old != a:
 		return fmt.Errorf("write EFI variable %s: %w: its attributes are %s, not %s", n.Name, ErrInvalid, old, a)
-	case !a.Writable():
-		return fmt.Errorf("write EFI variable %s: %w: attributes %s at run time", n.Name, ErrInvalid, a)
 	}
 	if err := d.setPlain(d.file(n), b); err != nil {
 		return failed("write", n, err)

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -72,7 +74,7 @@ func TestLiveImmutable(t *testing.T) {
 		}
 	}
 	// A refused overwrite restores the flag too.
-	if err := d.Set(n, efivars.NonVolatile|efivars.BootService, []byte("y")); !errors.Is(err, efivars.ErrInvalid) {
+	if err := d.Set(n, efivarstest.KeyAttributes|efivars.HardwareError, []byte("y")); !errors.Is(err, efivars.ErrInvalid) {
 		t.Errorf("change of attributes: %v", err)
 	}
 	if on, err := efivars.Locked(path); err != nil || !on {
@@ -199,6 +201,39 @@ func TestFlagsOnPlainFiles(t *testing.T) {
 	}
 	if err := d.Delete(n); !errors.Is(err, efivars.ErrNotFound) {
 		t.Error(err)
+	}
+}
+
+// TestFailedCreation makes the system refuse the write of a new file, at once and half-way.
+func TestFailedCreation(t *testing.T) {
+	dir := t.TempDir()
+	d := efivars.LivePlain(dir)
+	n := efivars.Name{Vendor: vendor, Name: "N"}
+	limited := func(size uint64) error {
+		signal.Ignore(syscall.SIGXFSZ)
+		defer signal.Reset(syscall.SIGXFSZ)
+		var old syscall.Rlimit
+		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: old.Max}); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+				t.Fatal(err)
+			}
+		}()
+		return d.Set(n, 7, []byte("eight by"))
+	}
+	if err := limited(0); !errors.Is(err, efivars.ErrIO) || !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("no byte written: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("a ghost is left: %v, %v", left, err)
+	}
+	if err := limited(6); !errors.Is(err, efivars.ErrIO) || !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("half of it written: %v", err)
 	}
 }
 

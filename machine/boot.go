@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	pathname "path"
 	"strings"
 
 	"kkeys/efivars"
@@ -41,7 +42,7 @@ func (m *Machine) NextBoot() (chain mok.BootChain, passed []string) {
 		} else if err != nil {
 			return unknownChain(fmt.Errorf("%s: %w", c.name, err)), passed
 		}
-		return m.chain(c.name, dir, file, path), passed
+		return m.chain(c.name, path), passed
 	}
 	return unknownChain(errors.New("no boot entry leads to a program on a partition of this machine")), passed
 }
@@ -149,22 +150,22 @@ func (m *Machine) arch() string {
 
 // chain tells what the program is and what lies beside it. shim looks for MokManager in its own folder, with its own architecture in
 // the name (shim's MOK_MANAGER, `\mm` EFI_ARCH `.efi`).
-func (m *Machine) chain(name, dir, file, path string) mok.BootChain {
-	chain := mok.BootChain{Loader: file}
-	source := name + ", /" + path
+func (m *Machine) chain(entry, path string) mok.BootChain {
+	chain := mok.BootChain{Loader: "/" + path}
+	source := entry + ", /" + path
 	program, err := m.inspect(path)
 	switch {
 	case err != nil:
 		chain.IsShim = mok.Fact{Source: source, Why: err.Error()}
 		return chain
 	case !program.shim:
-		chain.IsShim = mok.Fact{Answer: mok.No, Source: source, Why: name + " starts another loader"}
+		chain.IsShim = mok.Fact{Answer: mok.No, Source: source, Why: entry + " starts another loader"}
 		return chain
 	}
 	chain.IsShim = mok.Fact{Answer: mok.Yes, Source: source}
-	folder := file[:strings.LastIndexAny(file, `\/`)+1]
-	chain.Manager = folder + "mm" + program.arch + ".efi"
-	managerPath, err := m.find(dir, chain.Manager)
+	folder, name := pathname.Dir(path), "mm"+program.arch+".efi"
+	chain.Manager = "/" + pathname.Join(folder, name)
+	managerPath, err := m.find(folder, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		chain.HasManager = mok.Fact{Answer: mok.No, Source: source, Why: "shim would stop the machine at every boot while a request is pending"}
 		return chain

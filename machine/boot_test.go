@@ -23,7 +23,7 @@ func TestNextBoot(t *testing.T) {
 		why           string // of the first that is not yes
 		passed        string
 	}{
-		{name: "installed", change: func(*machinetest.Machine) {}, shim: mok.Yes, manager: mok.Yes, path: `\EFI\debian\mmx64.efi`},
+		{name: "installed", change: func(*machinetest.Machine) {}, shim: mok.Yes, manager: mok.Yes, path: "/boot/efi/EFI/debian/mmx64.efi"},
 		{name: "no MokManager", change: func(m *machinetest.Machine) { m.Remove("boot/efi/EFI/debian/mmx64.efi") }, shim: mok.Yes, manager: mok.No, why: "every boot"},
 		{name: "MokManager in other letters", change: func(m *machinetest.Machine) {
 			m.Remove("boot/efi/EFI/debian/mmx64.efi")
@@ -42,7 +42,7 @@ func TestNextBoot(t *testing.T) {
 		{name: "32-bit shim", change: func(m *machinetest.Machine) {
 			m.ESP(debianShim, machinetest.Program(0x14c, ".vendor_cert"))
 			m.ESP(`\EFI\debian\mmia32.efi`, machinetest.Program(0x14c, ".text"))
-		}, shim: mok.Yes, manager: mok.Yes, path: `\EFI\debian\mmia32.efi`},
+		}, shim: mok.Yes, manager: mok.Yes, path: "/boot/efi/EFI/debian/mmia32.efi"},
 		{name: "section name cut to 8 bytes", change: func(m *machinetest.Machine) { m.ESP(debianShim, machinetest.Program(0x8664, ".vendor_")) }, shim: mok.Yes, manager: mok.Yes},
 		{name: "another loader first", change: func(m *machinetest.Machine) {
 			m.ESP(`\EFI\systemd\systemd-bootx64.efi`, machinetest.Program(0x8664, ".text"))
@@ -82,7 +82,7 @@ func TestNextBoot(t *testing.T) {
 			m.BootEntry(1, 1, machinetest.Node(2, 1, make([]byte, 8)), machinetest.Node(1, 1, []byte{0, 3}))
 			m.ESP(`\EFI\BOOT\BOOTX64.EFI`, machinetest.Program(0x8664, ".vendor_cert"))
 			m.ESP(`\EFI\BOOT\mmx64.efi`, machinetest.Program(0x8664, ".text"))
-		}, shim: mok.Yes, manager: mok.Yes, path: `\EFI\BOOT\mmx64.efi`},
+		}, shim: mok.Yes, manager: mok.Yes, path: "/boot/efi/EFI/BOOT/mmx64.efi"},
 		{name: "a disc that this boot did not go through", change: func(m *machinetest.Machine) {
 			m.BootEntry(1, 1, machinetest.Node(2, 1, make([]byte, 8)), machinetest.Node(1, 1, []byte{0, 3}))
 			m.Set(efivars.BootCurrent, 6, []byte{7, 0})

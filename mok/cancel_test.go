@@ -105,3 +105,26 @@ func TestCancelFaults(t *testing.T) {
 		}
 	}
 }
+
+// MokTimeout stays as long as a request may be pending that cannot be seen.
+func TestCancelKeepsTimeout(t *testing.T) {
+	m := withRequests("MokSB", "MokTimeout")
+	done, err := mok.Cancel(blind{m}, mok.Validation)
+	if err != nil || strings.Join(done.Removed, " ") != "MokSB" {
+		t.Errorf("%+v, %v", done, err)
+	}
+	done, err = mok.Cancel(m, mok.Validation)
+	if err != nil || strings.Join(done.Removed, " ") != "MokTimeout" {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// blind cannot read MokNew.
+type blind struct{ *efivarstest.Memory }
+
+func (b blind) Get(n efivars.Name) (efivars.Attributes, []byte, error) {
+	if n.Name == "MokNew" {
+		return 0, nil, efivars.ErrDenied
+	}
+	return b.Memory.Get(n)
+}

@@ -11,11 +11,11 @@ import (
 // BootChain is what the firmware will start at the next boot, as far as whoever fills it in could see. MokManager is
 // looked for beside the shim that starts, not where another one lies.
 type BootChain struct {
-	// Loader is the path of that program on its partition, as in \EFI\debian\shimx64.efi. For messages.
+	// Loader is the path of that program as seen from here, as in /boot/efi/EFI/debian/shimx64.efi. For messages.
 	Loader string
 	// IsShim: that program is shim.
 	IsShim Fact
-	// Manager is the path of the MokManager that shim will look for, as in \EFI\debian\mmx64.efi. For messages.
+	// Manager is the path of the MokManager that shim will look for, seen in the same way. For messages.
 	Manager string
 	// HasManager: it is there.
 	HasManager Fact

@@ -167,23 +167,13 @@ func (p *Plan) undo(store efivars.Store, before snapshot, step string, cause err
 	return e
 }
 
-// restore goes through the variables in an order in which no password is ever without its request: an old request comes
-// back before its password, a new request goes after it. MokTimeout, which harms nobody, is last. The first failure ends
-// it.
+// restore goes through the variables from the last to the first: a new password goes before its request does, and
+// MokTimeout, which harms nobody, comes at the end. The first failure ends it.
 func (p *Plan) restore(store efivars.Store, before snapshot) error {
-	auth := len(p.Writes) - 1
-	request := auth - 1
-	order := []int{auth, request}
-	if before[request].there {
-		order = []int{request, auth}
-	}
-	for i := range request {
-		order = append(order, i)
-	}
-	for _, i := range order {
+	for i := len(p.Writes) - 1; i >= 0; i-- {
 		name := p.Writes[i].Name
 		if got, err := read(store, name); err == nil && got.equal(before[i]) {
-			continue
+			continue // nothing is written that need not be
 		}
 		if err := put(store, name, before[i]); err != nil {
 			return fmt.Errorf("restore %s: %w", name.Name, err)

@@ -164,6 +164,13 @@ func checkOutcome(t *testing.T, when string, m *efivarstest.Memory, before, done
 		}
 	default:
 		there := holds(t, m)
+		if failed.Now[0].Variable == "MokTimeout" && strings.HasPrefix(failed.RestoreErr.Error(), "restore MokTimeout") {
+			for _, now := range failed.Now[1:] { // what was pending is not given up for a timeout
+				if !strings.HasSuffix(now.Content, "as before") {
+					t.Errorf("%s: %s is %s", when, now.Variable, now.Content)
+				}
+			}
+		}
 		for _, now := range failed.Now {
 			absent := strings.HasPrefix(now.Content, "absent")
 			if known := !strings.HasPrefix(now.Content, "unknown"); known && absent == slices.Contains(there, now.Variable) {
@@ -198,9 +205,25 @@ func TestRestoreFaults(t *testing.T) {
 					m.Fault, m.After = nil, nil
 					harmless(t, m, name)
 					checkOutcome(t, name+", "+effectName, m, start.Dump(), done.Dump(), err)
+					checkGivenUp(t, name+", "+effectName, err)
 				}
 			}
 		}
+	}
+}
+
+// checkGivenUp: when restoring failed once and no more, request and password are what they were, or both are gone.
+func checkGivenUp(t *testing.T, when string, err error) {
+	t.Helper()
+	var failed *mok.StageError
+	if !errors.As(err, &failed) || failed.Restored {
+		return
+	}
+	request, password := failed.Now[1].Content, failed.Now[2].Content
+	kept := strings.HasSuffix(request, "as before") && strings.HasSuffix(password, "as before")
+	gone := strings.HasPrefix(request, "absent") && strings.HasPrefix(password, "absent")
+	if !kept && !gone {
+		t.Errorf("%s: %v", when, err)
 	}
 }
 
@@ -242,4 +265,35 @@ func TestStageErrorKeepsCause(t *testing.T) {
 	if !errors.As(err, &failed) || !errors.Is(err, efivars.ErrNoSpace) || !failed.Restored || failed.Step != "write MokAuth" {
 		t.Errorf("%v", err)
 	}
+}
+
+// A first write that is refused has changed nothing, so nothing more is written.
+func TestRefusedAtOnce(t *testing.T) {
+	m := machine()
+	p := plan(t, m, [][]byte{der(1000)}, nil)
+	m.Limit = 500
+	s := &counter{Memory: m}
+	var failed *mok.StageError
+	if err := p.Stage(s, auth(t, "p")); !errors.As(err, &failed) || !failed.Restored || !errors.Is(err, efivars.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+	if s.writes != 1 {
+		t.Errorf("%d writes", s.writes)
+	}
+}
+
+// counter counts what changes the store.
+type counter struct {
+	*efivarstest.Memory
+	writes int
+}
+
+func (s *counter) Set(n efivars.Name, a efivars.Attributes, data []byte) error {
+	s.writes++
+	return s.Memory.Set(n, a, data)
+}
+
+func (s *counter) Delete(n efivars.Name) error {
+	s.writes++
+	return s.Memory.Delete(n)
 }

@@ -26,9 +26,13 @@ func table(entries map[string][]byte) fstest.MapFS {
 func shimTable() map[string][]byte {
 	return map[string][]byte{
 		"MokListRT": keyList(der(900)), "MokListXRT": placeholder(), "MokListTrustedRT": {1},
-		"VariableInfo": []byte("bs_max_var_sz: 0x100\nbs_rt_max_var_sz: 0x83c4\n\x00"),
+		"VariableInfo": []byte(recordedInfo),
 	}
 }
+
+// recordedInfo is what Debian's shim 16.1 left on OVMF, shortened; the bytes after the NUL are whatever was in memory.
+const recordedInfo = "bs_max_storage_sz: 0x7FFE4\r\r\nbs_rt_remaining_sz: 0x3B624\r\r\nbs_rt_max_var_sz: 0x83C4\r\r\n" +
+	"bs_nv_max_var_sz: 0x3FFC4\r\r\n\x00\xaf\xaf\xaf\n\xaf"
 
 func answers(s mok.State) [6]mok.Answer {
 	return [6]mok.Answer{s.Shim.Answer, s.SecureBoot.Answer, s.SetupMode.Answer, s.ValidationDisabled.Answer, s.IgnoreDB.Answer, s.Trusted.Answer}
@@ -265,7 +269,7 @@ func TestPendingUnknown(t *testing.T) {
 }
 
 func FuzzVariableInfo(f *testing.F) {
-	f.Add([]byte("bs_rt_max_var_sz: 0x83c4\nbs_rt_remaining_sz: 0x3fac\n\x00\x00"))
+	f.Add([]byte(recordedInfo))
 	f.Add([]byte(": 1"))
 	f.Add([]byte("a"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -280,6 +284,10 @@ func FuzzVariableInfo(f *testing.F) {
 }
 
 func TestVariableInfo(t *testing.T) {
+	info, err := mok.ParseVariableInfo([]byte(recordedInfo))
+	if err != nil || len(info) != 4 || info["bs_rt_max_var_sz"] != 0x83c4 || info["bs_nv_max_var_sz"] != 0x3ffc4 {
+		t.Errorf("%v, %v", info, err)
+	}
 	for _, bad := range []string{"x", "x:", "x: y", ": 1", "x: 0x1ffffffffffffffff", "x: -1"} {
 		if info, err := mok.ParseVariableInfo([]byte("a: 0x1\n" + bad)); info != nil || !errors.Is(err, efivars.ErrCorrupt) {
 			t.Errorf("%q: %v, %v", bad, info, err)

@@ -11,12 +11,14 @@ import (
 // the names that shim gives them, such as "bs_rt_max_var_sz". Empty: not known.
 type VariableInfo map[string]uint64
 
-// ParseVariableInfo reads lines of name, colon and hexadecimal number.
+// ParseVariableInfo reads lines of name, colon and hexadecimal number, up to a NUL: shim 16.1 leaves memory that it did
+// not initialise after it, and ends lines with CR CR LF.
 func ParseVariableInfo(b []byte) (VariableInfo, error) {
 	info := VariableInfo{}
 	at := 0
-	for line := range strings.SplitAfterSeq(string(b), "\n") {
-		text := strings.Trim(line, " \t\r\n\x00")
+	lines, _, _ := strings.Cut(string(b), "\x00")
+	for line := range strings.SplitAfterSeq(lines, "\n") {
+		text := strings.Trim(line, " \t\r\n")
 		if text != "" {
 			name, number, _ := strings.Cut(text, ":")
 			n, err := strconv.ParseUint(strings.TrimSpace(number), 0, 64)

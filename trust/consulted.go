@@ -28,7 +28,7 @@ func Consulted(rings []keyring.Ring, status kernel.Status, name string) kernel.R
 	case keyring.Blacklist:
 		return kernel.Reading{Answer: kernel.No, Evidence: ".blacklist holds what is refused", Source: source}
 	case keyring.Platform:
-		return kernel.Reading{Answer: kernel.Unknown, Evidence: "kernels consult .platform only with a patch of their distribution's; only a load probe proves it", Source: source}
+		return kernel.Reading{Answer: kernel.Unknown, Evidence: "a patch of the distribution's decides, which no file shows", Source: source}
 	}
 	head := keyring.Named(rings, keyring.Secondary)
 	if head == nil {

@@ -200,7 +200,7 @@ func (s *session) printRings(rings []ringDocument) error {
 		}
 		header := []string{"NAME", "KEY ID", "ALGORITHM", "VALID UNTIL", "FOUND IN", "SUBJECT"}
 		if err := table(s.out, header, rows); err != nil {
-			return failed("standard output: %w", err)
+			return failed("table: %w", err)
 		}
 	}
 	return nil
@@ -225,7 +225,7 @@ func ringHeadline(ring ringDocument) string {
 	case ring.Name == keyring.Blacklist:
 		line += "; what the kernel refuses"
 	case ring.Consulted == nil:
-		line += "; consulted for modules: not known, " + ring.why
+		line += "; not known whether consulted for modules: " + ring.why
 	case *ring.Consulted:
 		line += "; consulted for modules"
 	default:

@@ -55,10 +55,7 @@ func (s *session) finish(document any, e *envelope, code int, err error) error {
 		encoder := json.NewEncoder(s.out)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
-		if werr := encoder.Encode(document); werr != nil && err == nil {
-			err = failed("standard output: %w", werr)
-			s.code = worse(s.code, exitFailed)
-		}
+		_ = encoder.Encode(document) // what can fail is the write, which run looks at
 	}
 	if s.quiet {
 		return errFinished

@@ -27,6 +27,8 @@ type session struct {
 // run is the whole program: args without the program's name; it gives the exit code (see exit.go) and touches nothing but the streams
 // and the machine.
 func run(ctx context.Context, args []string, std streams, m *machine.Machine) int {
+	out := &checked{to: std.out}
+	std.out = out
 	s := &session{streams: std, machine: m}
 	app := s.app()
 	ordered := reorder(app, args)
@@ -35,7 +37,27 @@ func run(ctx context.Context, args []string, std streams, m *machine.Machine) in
 	if err != nil || !s.done {
 		s.fail(err)
 	}
+	if out.err != nil {
+		s.code = worse(s.code, exitFailed)
+		if !s.quiet {
+			fmt.Fprintf(s.err, "kkeys: error: standard output: %s\n", printable.Text(out.err.Error()))
+		}
+	}
 	return s.code
+}
+
+// checked remembers that a write failed, so that a full disk cannot pass for success.
+type checked struct {
+	to  io.Writer
+	err error
+}
+
+func (c *checked) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	return n, err
 }
 
 // app describes the command line. urfave/cli would exit by itself, print usage errors to standard output and call a wrong command

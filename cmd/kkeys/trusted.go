@@ -129,7 +129,7 @@ func (s *session) printVerdict(d subjectDocument) error {
 		rows = append(rows, []string{string(g.Result), g.Gate, g.Evidence})
 	}
 	if err := table(s.out, nil, rows); err != nil {
-		return failed("standard output: %w", err)
+		return failed("table: %w", err)
 	}
 	for _, g := range d.Gates {
 		if g.Fix != nil && d.Verdict != trust.Trusted {

@@ -111,6 +111,7 @@ func invalid(t *testing.T, s efivars.Store, n efivars.Name) {
 	}
 	absent(t, s, n)
 	mustSet(t, s, n, []byte("kept"))
+	bad["other than before"] = KeyAttributes | efivars.HardwareError // well-formed, so refused by kernel or firmware
 	for why, a := range bad {
 		if err := s.Set(n, a, []byte("changed")); !errors.Is(err, efivars.ErrInvalid) {
 			t.Errorf("overwrite, %s: %v", why, err)

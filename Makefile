@@ -1,0 +1,40 @@
+# The targets of kkeys. `make test` is the one command for everything; `make unit` needs nothing but Go.
+
+GO       ?= go
+FUZZTIME ?= 20s
+ARCHES   := 386 arm64 riscv64
+
+build: ## build ./bin/kkeys, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/kkeys ./cmd/kkeys
+
+lab: ## fetch the parts of the Secure Boot machine (Debian packages; no root)
+	$(GO) run ./internal/lab/fetch
+
+unit: ## run the tests that need no machine
+	$(GO) test ./...
+
+check: ## formatting, vet, staticcheck, other architectures
+	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags lab ./...
+	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags lab ./...
+	set -e; for arch in $(ARCHES); do echo "GOARCH=$$arch"; \
+	  GOARCH=$$arch CGO_ENABLED=0 $(GO) vet ./...; \
+	  GOARCH=$$arch CGO_ENABLED=0 $(GO) build ./...; done
+
+test: lab check ## run everything: the checks, and all tests with the Secure Boot machine
+	$(GO) test -count=1 -tags lab -timeout 60m ./...
+
+fuzz: ## run each fuzz target for FUZZTIME
+	set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$file"); do \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; done; done
+
+clean: ## remove what was built; the lab's cache stays
+	rm -rf bin
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+.PHONY: build lab unit check test fuzz clean help

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestReorder(t *testing.T) {
+	app := (&session{}).app()
+	for in, want := range map[string]string{
+		"enroll cert.der --dry-run":               "enroll --dry-run -- cert.der",
+		"enroll --timeout -1 cert.der":            "enroll --timeout -1 -- cert.der",
+		"enroll cert.der --timeout=-1 -n":         "enroll --timeout=-1 -n -- cert.der",
+		"list --json":                             "--json list",
+		"list .machine --root dir -q --blacklist": "--root dir -q list --blacklist -- .machine",
+		"--root dir list":                         "--root dir list",
+		"--root list list":                        "--root list list",
+		"enroll list":                             "enroll -- list",
+		"enroll -- --dry-run":                     "enroll -- --dry-run",
+		"enroll a -- -b --json":                   "enroll -- a -b --json",
+		"nonsense list --json":                    "--json -- nonsense list",
+		"enroll cert.der --nonsense":              "enroll --nonsense -- cert.der",
+		"enroll --password-file - cert.der":       "enroll --password-file - -- cert.der",
+		"enroll - cert.der":                       "enroll -- - cert.der",
+		"enroll cert.der --root":                  "--root enroll -- cert.der",
+		"list --cert a --cert b c":                "list --cert a --cert b -- c",
+		"":                                        "",
+	} {
+		if got := strings.Join(reorder(app, strings.Fields(in)).args, " "); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Whatever flag a command or the program has, it counts after the arguments too.
+func TestEveryFlagAfterArguments(t *testing.T) {
+	app := (&session{}).app()
+	for _, command := range app.Commands {
+		for _, flag := range append(command.Flags, app.Flags...) {
+			for _, name := range flag.Names() {
+				word := "--" + name
+				if len(name) == 1 {
+					word = "-" + name
+				}
+				words := []string{command.Name, "argument", word}
+				if takesValue(flag) {
+					words = append(words, "value")
+				}
+				got := strings.Join(reorder(app, words).args, " ")
+				if !strings.HasSuffix(got, " -- argument") || !strings.Contains(" "+got, " "+word) {
+					t.Errorf("%v becomes %q", words, got)
+				}
+			}
+		}
+	}
+}
+
+// JSON and silence must be known even when parsing fails.
+func TestReorderKnowsTheForm(t *testing.T) {
+	app := (&session{}).app()
+	for in, want := range map[string][2]bool{
+		"list --json --nonsense": {true, false}, "--quiet list": {false, true}, "-q --json": {true, true}, "list -- --json": {false, false},
+		"list --json=false": {false, false}, "enroll --password-file --json": {false, false},
+	} {
+		o := reorder(app, strings.Fields(in))
+		if o.json != want[0] || o.quiet != want[1] {
+			t.Errorf("%q: json %v, quiet %v", in, o.json, o.quiet)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+// Package kkeys_test holds the rules of the house that can be read off the source: see README.md, "Where things are".
+package kkeys_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// listed is what `go list -json` tells of a package.
+type listed struct {
+	ImportPath string
+	Dir        string
+	Imports    []string
+	GoFiles    []string
+	Error      *struct{ Err string }
+}
+
+// arrows are the imports that each folder may have of the others: down only, and none of a sibling but mok's of efivars.
+var arrows = map[string][]string{
+	"certs":               {},
+	"keyring":             {"certs"},
+	"efivars":             {"certs"},
+	"kernel":              {"certs"},
+	"mok":                 {"certs", "efivars"},
+	"machine":             {"certs", "keyring", "efivars", "mok", "kernel"},
+	"trust":               {"certs", "keyring", "efivars", "mok", "kernel", "machine"},
+	"cmd/kkeys":           {"certs", "keyring", "efivars", "mok", "kernel", "machine", "trust", "internal/printable"},
+	"internal/printable":  {},
+	"internal/certtest":   {},
+	"internal/lab":        {"internal/lab/gpt", "internal/lab/wire"},
+	"internal/lab/agent":  {"internal/lab/wire"},
+	"internal/lab/fetch":  {"internal/lab"},
+	"internal/lab/gpt":    {},
+	"internal/lab/wire":   {},
+	"efivars/efivarstest": {"efivars"},
+	"machine/machinetest": {"efivars", "mok"},
+}
+
+func TestArrows(t *testing.T) {
+	for _, system := range []string{"linux/amd64", "linux/arm64", "darwin/arm64"} {
+		for _, p := range list(t, system) {
+			name := strings.TrimPrefix(p.ImportPath, "kkeys/")
+			if p.ImportPath == "kkeys" {
+				continue
+			}
+			allowed, known := arrows[name]
+			if !known {
+				t.Errorf("folder %s has no place in the house", name)
+			}
+			for _, imported := range p.Imports {
+				if ours, ok := strings.CutPrefix(imported, "kkeys/"); ok && !slices.Contains(allowed, ours) {
+					t.Errorf("%s: %s imports %s", system, name, ours)
+				}
+			}
+		}
+	}
+}
+
+// Only keyring, efivars and kernel make system calls of their own, each in one file for Linux.
+func TestSystemCallsHaveOneFile(t *testing.T) {
+	for _, p := range list(t, "linux/amd64") {
+		name := strings.TrimPrefix(p.ImportPath, "kkeys/")
+		var users []string
+		for _, file := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(text, []byte(`"golang.org/x/sys/unix"`)) {
+				users = append(users, file)
+			}
+		}
+		switch {
+		case len(users) == 0 || strings.HasPrefix(name, "internal/lab"):
+		case !slices.Contains([]string{"keyring", "efivars", "kernel"}, name):
+			t.Errorf("%s makes system calls in %v", name, users)
+		case len(users) > 1:
+			t.Errorf("%s makes system calls in %d files: %v", name, len(users), users)
+		}
+	}
+}
+
+// A file is one concept; above 450 lines it is two.
+func TestFileSizes(t *testing.T) {
+	for _, p := range list(t, "linux/amd64") {
+		for _, file := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lines := bytes.Count(text, []byte("\n")); lines > 450 {
+				t.Errorf("%s/%s has %d lines", p.ImportPath, file, lines)
+			}
+		}
+	}
+}
+
+func list(t *testing.T, system string) []listed {
+	t.Helper()
+	goos, goarch, _ := strings.Cut(system, "/")
+	command := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,Imports,GoFiles,Error", "./...")
+	command.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0")
+	output, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []listed
+	for decoder := json.NewDecoder(bytes.NewReader(output)); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+	if len(packages) < 10 {
+		t.Fatalf("%d packages listed: the rules were not looked at", len(packages))
+	}
+	return packages
+}
