@@ -36,7 +36,7 @@ var arrows = map[string][]string{
 	"internal/printable":  {},
 	"internal/certtest":   {},
 	"internal/lab":        {"internal/lab/gpt", "internal/lab/wire"},
-	"internal/lab/agent":  {"internal/lab/wire"},
+	"internal/lab/agent":  {"internal/lab/gpt", "internal/lab/wire"},
 	"internal/lab/fetch":  {"internal/lab"},
 	"internal/lab/gpt":    {},
 	"internal/lab/wire":   {},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -74,26 +75,36 @@ type mount struct {
 	kind   string // "vfat"
 }
 
-// mounts reads /proc/self/mountinfo (proc(5)): `id parent major:minor root mountpoint options fields… - type source superoptions`,
-// blanks, tabs, newlines and backslashes as octal escapes.
+// mounts reads /proc/self/mountinfo.
 func (m *Machine) mounts() ([]mount, error) {
 	file, err := m.Files.Open("proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	return parseMounts(file)
+}
+
+// parseMounts reads the text of mountinfo (proc(5)): `id parent major:minor root mountpoint options fields… - type source superoptions`,
+// with blanks, tabs, newlines and backslashes as octal escapes. Lines of another shape, and mounts of a part of a tree, are passed over.
+func parseMounts(r io.Reader) ([]mount, error) {
 	var mounts []mount
-	lines := bufio.NewScanner(file)
+	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		before, after, ok := strings.Cut(lines.Text(), " - ")
 		left, right := strings.Fields(before), strings.Fields(after)
-		if !ok || len(left) < 6 || len(right) < 2 || left[3] != "/" {
-			continue // a line of another shape, or a part of a tree mounted elsewhere
+		if !ok || len(left) < 6 || len(right) < 2 || left[3] != "/" || !strings.HasPrefix(left[4], "/") {
+			continue
 		}
-		dir := path.Clean(strings.TrimPrefix(unescapeOctal(left[4]), "/"))
-		mounts = append(mounts, mount{source: unescapeOctal(right[1]), dir: dir, kind: right[0]})
+		dir := path.Clean(strings.TrimLeft(unescapeOctal(left[4]), "/"))
+		if fs.ValidPath(dir) {
+			mounts = append(mounts, mount{source: unescapeOctal(right[1]), dir: dir, kind: right[0]})
+		}
 	}
-	return mounts, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
+	}
+	return mounts, nil
 }
 
 var octal = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

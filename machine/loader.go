@@ -43,14 +43,22 @@ func (m *Machine) inspect(path string) (loader, error) {
 	if err != nil {
 		return loader{}, err
 	}
-	program, err := pe.NewFile(bytes.NewReader(data))
+	program, err := parseLoader(data)
 	if err != nil {
 		return loader{}, fmt.Errorf("/%s is no EFI program: %w", path, err)
+	}
+	return program, nil
+}
+
+func parseLoader(data []byte) (loader, error) {
+	program, err := pe.NewFile(bytes.NewReader(data))
+	if err != nil {
+		return loader{}, err
 	}
 	defer program.Close()
 	arch, known := archNames[program.Machine]
 	if !known {
-		return loader{}, fmt.Errorf("/%s is for an unknown machine type %#x", path, program.Machine)
+		return loader{}, fmt.Errorf("unknown machine type %#x", program.Machine)
 	}
 	return loader{arch: arch, shim: program.Section(".vendor_cert") != nil || program.Section(".vendor_") != nil}, nil
 }

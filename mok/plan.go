@@ -87,7 +87,6 @@ func (p *Plan) warn(f Facts, request int) {
 	if f.Pending.TimeoutErr != nil {
 		warn("%v", f.Pending.TimeoutErr)
 	}
-	warn("enrolling changes TPM register 14: disk encryption bound to it will ask for its recovery key")
 }
 
 // Screen is one screen of MokManager (mok.md's texts are of shim 15 to 16.1, which did not change them).

@@ -88,6 +88,9 @@ func (s *session) runEnroll(c *cli.Context, document *enrollDocument) error {
 		document.Warnings = append(document.Warnings, "boot order: "+entry)
 	}
 	document.Warnings = append(document.Warnings, plan.Warnings...)
+	if s.machine.HasTPM() {
+		document.Warnings = append(document.Warnings, "enrolling changes TPM register 14: a disk whose key is bound to it will ask for its recovery key")
+	}
 	describePlan(document, plan)
 	if !s.json {
 		for _, w := range document.Warnings {
