@@ -29,10 +29,11 @@ var arrows = map[string][]string{
 	"keyring":             {"certs"},
 	"efivars":             {"certs"},
 	"kernel":              {"certs"},
-	"mok":                 {"certs", "efivars"},
-	"machine":             {"certs", "keyring", "efivars", "mok", "kernel"},
-	"trust":               {"certs", "keyring", "efivars", "mok", "kernel", "machine"},
-	"cmd/kkeys":           {"certs", "keyring", "efivars", "mok", "kernel", "machine", "trust", "internal/printable"},
+	"mok":                 {"efivars"},
+	"machine":             {"certs", "keyring", "efivars", "mok", "kernel", "modsig"},
+	"modsig":              {"certs"},
+	"trust":               {"certs", "keyring", "kernel", "modsig"},
+	"cmd/kkeys":           {"certs", "keyring", "efivars", "mok", "kernel", "machine", "modsig", "trust", "internal/printable"},
 	"internal/printable":  {},
 	"internal/certtest":   {},
 	"internal/lab":        {"internal/lab/gpt", "internal/lab/wire"},
@@ -84,6 +85,17 @@ func TestSystemCallsHaveOneFile(t *testing.T) {
 			t.Errorf("%s makes system calls in %v", name, users)
 		case len(users) > 1:
 			t.Errorf("%s makes system calls in %d files: %v", name, len(users), users)
+		}
+	}
+}
+
+// The verdict is drawn from facts alone: no file, no clock, no system call.
+func TestTrustIsPure(t *testing.T) {
+	for _, p := range list(t, "linux/amd64") {
+		for _, imported := range p.Imports {
+			if p.ImportPath == "kkeys/trust" && slices.Contains([]string{"os", "io", "io/fs", "time", "syscall", "net", "os/exec", "crypto/rand", "math/rand"}, imported) {
+				t.Errorf("trust imports %s", imported)
+			}
 		}
 	}
 }

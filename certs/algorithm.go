@@ -75,6 +75,12 @@ var hashes = map[string]crypto.Hash{
 	"sha3-224": crypto.SHA3_224, "sha3-256": crypto.SHA3_256, "sha3-384": crypto.SHA3_384, "sha3-512": crypto.SHA3_512,
 }
 
+// Hash finds the hash that the kernel calls by this name, such as "sha256" or "sha3-512"; false when Go's library has none.
+func Hash(name string) (crypto.Hash, bool) {
+	h, ok := hashes[name]
+	return h, ok
+}
+
 // keyAlgorithm is what an OID in subjectPublicKeyInfo means (x509_extract_key_data).
 type keyAlgorithm struct {
 	name string

@@ -112,8 +112,8 @@ func (c *Certificate) ID1() []byte { return c.SubjectKeyID }
 // ID2 is the raw subject, by which a certificate without AKI finds its issuer since Linux 5.17.
 func (c *Certificate) ID2() []byte { return c.Subject }
 
-// id0 is the AKI's issuer and serial number in the form of ID0, nil unless both are there.
-func (a Authority) id0() []byte {
+// ID0 is the AKI's issuer and serial number in the form of ID0, nil unless both are there.
+func (a Authority) ID0() []byte {
 	if a.Issuer == nil || a.Serial == nil {
 		return nil
 	}

@@ -63,7 +63,7 @@ var extendedKeyUsages = map[string]string{
 func (c *Certificate) Details() Details {
 	sum := sha256.Sum256(c.Raw)
 	d := Details{
-		Subject: distinguishedName(c.Subject), Issuer: distinguishedName(c.Issuer),
+		Subject: DistinguishedName(c.Subject), Issuer: DistinguishedName(c.Issuer),
 		CommonName: c.commonName(),
 		Serial:     hex.EncodeToString(c.Serial), KeyID: hex.EncodeToString(c.KeyID()), SHA256: hex.EncodeToString(sum[:]),
 		KernelName: valid(c.KernelName()),
@@ -73,11 +73,11 @@ func (c *Certificate) Details() Details {
 	if a := signatureAlgorithms[dotted(c.signatureOID)]; a.hash != "" {
 		d.SignatureHash = &a.hash
 	}
-	if t, ok := c.validity[0].time(); ok {
-		d.NotBefore = &t
-	}
-	if t, ok := c.validity[1].time(); ok {
-		d.NotAfter = &t
+	for i, moment := range []**time.Time{&d.NotBefore, &d.NotAfter} {
+		// The last second of 9999 may be written as the 60th; RFC 3339 cannot say what follows it.
+		if t, ok := c.validity[i].time(); ok && t.Year() <= 9999 {
+			*moment = &t
+		}
 	}
 	return d
 }

@@ -26,11 +26,11 @@ var attributeNames = map[string]string{
 	"1.2.840.113549.1.9.1": "emailAddress",
 }
 
-// distinguishedName writes a Name's content in one line as RFC 4514 says: the last RDN first (and in
+// DistinguishedName writes a Name's content in one line as RFC 4514 says: the last RDN first (and in
 // it the last attribute first, as openssl does), special characters behind
 // a backslash, bytes that are no text of their string type as backslash and hex, values of unknown attributes or of
 // no string type as "#" and the hex of their DER. Control characters stay as they are, except NUL.
-func distinguishedName(name []byte) string {
+func DistinguishedName(name []byte) string {
 	var line strings.Builder
 	all := rdns(name)
 	for i := range all {

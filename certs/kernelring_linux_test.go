@@ -16,7 +16,7 @@ import (
 type ring int
 
 // newRing locks the test to its thread. It skips where the kernel lacks keyrings or forbids them, with the reason; with
-// KKEYS_LAB=1 that is a failure, because the lab's kernels have them.
+// KKEYS_GUEST=1 that is a failure, because the lab's kernels have them.
 func newRing(t *testing.T) ring {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked: the thread and its keyring end with the test
@@ -33,7 +33,7 @@ func newRing(t *testing.T) ring {
 
 func unavailable(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("KKEYS_LAB") == "1" {
+	if os.Getenv("KKEYS_GUEST") == "1" {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf(format, args...)

@@ -32,7 +32,7 @@ func (c *Certificate) claim() likeness {
 	if !bytes.Equal(c.Subject, c.Issuer) {
 		return notSelf
 	}
-	keyID, id0 := c.Authority.KeyID, c.Authority.id0()
+	keyID, id0 := c.Authority.KeyID, c.Authority.ID0()
 	if keyID == nil && id0 == nil {
 		return selfIssued
 	}
@@ -90,14 +90,45 @@ func (c *Certificate) verify(key publicKey) (bool, error) {
 		digest = h.Sum(nil)
 	}
 	switch {
-	case algorithm.key == "rsa" && hashed:
-		return verifyRSA(key, algorithm.hash, digest, signature)
-	case algorithm.key == "ecdsa" && hashed:
-		return verifyECDSA(key, public, digest, signature)
+	case algorithm.key == "rsa" && hashed, algorithm.key == "ecdsa" && hashed:
+		return key.verifyDigest(algorithm.hash, digest, signature)
 	case algorithm.key == "ed25519":
 		return len(public) == ed25519.PublicKeySize && ed25519.Verify(public, c.RawTBS, signature), nil
 	}
 	return false, fmt.Errorf("%w: %s with %s", ErrUnverifiable, algorithm.key, oid)
+}
+
+// SignedBy tells whether the signature on this certificate is the issuer's, by the key alone: names and ids are not
+// compared. The error is ErrUnverifiable, as for SelfSigned.
+func (c *Certificate) SignedBy(issuer *Certificate) (bool, error) { return c.verify(issuer.key) }
+
+// KeyAlgorithm is the kind of the certificate's key as in Details: "rsa", "ecdsa" …, the OID in numbers when unknown.
+func (c *Certificate) KeyAlgorithm() string {
+	name, _, _ := c.key.describe()
+	return name
+}
+
+// VerifyDigest checks a signature over a digest with the certificate's key, RSA with PKCS #1 v1.5 or ECDSA. The hash has the
+// kernel's name, as in Hash. The error is ErrUnverifiable: another kind of key, a hash or a curve that is not known here.
+func (c *Certificate) VerifyDigest(hash string, digest, signature []byte) (bool, error) {
+	return c.key.verifyDigest(hash, digest, signature)
+}
+
+func (k publicKey) verifyDigest(hash string, digest, signature []byte) (bool, error) {
+	switch h, known := hashes[hash]; {
+	case !known:
+		return false, fmt.Errorf("%w: hash %q", ErrUnverifiable, hash)
+	case len(digest) != h.Size():
+		return false, nil
+	}
+	switch name := keyAlgorithms[dotted(k.oid)].name; name {
+	case "rsa":
+		return verifyRSA(k, hash, digest, signature)
+	case "ecdsa":
+		point, _ := k.bits.bytes()
+		return verifyECDSA(k, point, digest, signature)
+	}
+	return false, fmt.Errorf("%w: key of kind %s", ErrUnverifiable, dotted(k.oid))
 }
 
 // verifyRSA checks an RSASSA-PKCS1-v1_5 signature (RFC 8017 8.2.2). It does the arithmetic itself because crypto/rsa
@@ -114,7 +145,9 @@ func verifyRSA(key publicKey, hash string, digest, signature []byte) (bool, erro
 	}
 	size := (n.BitLen() + 7) / 8
 	info := digestInfo(hash, digest)
-	if e.Sign() == 0 || s.Cmp(n) >= 0 || len(signature) < size || size < len(info)+11 {
+	// The kernel wants as many bytes as the modulus has in whole words (crypto/rsa.c rsa_max_size); other programs want no
+	// zeros before it. Between the two there is no other signature.
+	if e.Sign() == 0 || s.Cmp(n) >= 0 || len(signature) < size || len(signature) > (size+7)/8*8 || size < len(info)+11 {
 		return false, nil
 	}
 	want := append([]byte{0, 1}, bytes.Repeat([]byte{0xff}, size-len(info)-3)...)

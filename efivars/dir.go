@@ -255,12 +255,39 @@ func removeGhost(path string) error {
 	return nil
 }
 
+// Writable implements Guarded.
+func (d *Dir) Writable() error {
+	if err := access(d.path); err != nil {
+		return fmt.Errorf("write EFI variables: %w: %w", meaning(err), err)
+	}
+	return nil
+}
+
+// Lock implements Locker, with flock(2) on the directory.
+func (d *Dir) Lock() (func(), error) {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return nil, fmt.Errorf("lock EFI variables: %w: %w", meaning(err), err)
+	}
+	if err := lock(f); err != nil {
+		f.Close()
+		if errors.Is(err, ErrBusy) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("lock EFI variables: %w: %w", meaning(err), err)
+	}
+	return func() { f.Close() }, nil
+}
+
 // Delete implements Store.
 func (d *Dir) Delete(n Name) error {
 	if err := n.check(); err != nil {
 		return err
 	}
 	path := d.file(n)
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("delete EFI variable %s: %w: no regular file", n.Name, ErrMalformed) // opening a pipe would wait
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return failed("delete", n, err)
@@ -279,12 +306,12 @@ func (d *Dir) Delete(n Name) error {
 		}
 		return nil
 	}
-	lock, err := unlock(f)
+	relock, err := unlock(f)
 	if err != nil {
 		return failed("delete", n, err)
 	}
 	if err := os.Remove(path); err != nil {
-		_ = lock() // the variable is still there, and so is the first error
+		_ = relock() // the variable is still there, and so is the first error
 		return failed("delete", n, err)
 	}
 	if info.Size() == 0 {

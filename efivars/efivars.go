@@ -33,6 +33,18 @@ type Store interface {
 	Space() (Space, error)
 }
 
+// Locker is a store that several programs may share. Lock waits a few seconds for the others that take the lock; mokutil does not.
+type Locker interface {
+	// Lock gives what ends it. ErrBusy when another program keeps it.
+	Lock() (unlock func(), err error)
+}
+
+// Guarded is a store that can tell beforehand that it will refuse every write.
+type Guarded interface {
+	// Writable gives the reason: ErrDenied, ErrReadOnly; nil if there is none that can be seen.
+	Writable() error
+}
+
 // Space is the firmware's variable storage in bytes, as statfs(2) on efivarfs gives it (fs/efivarfs/super.c,
 // efivarfs_statfs, since 6.7). All zero: not known.
 type Space struct {

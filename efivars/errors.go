@@ -23,6 +23,8 @@ var (
 	ErrNotSupported = errors.New("EFI variables are not available on this system")
 	// ErrIO: the device failed, or something for which no other name fits.
 	ErrIO = errors.New("EFI variable input/output error")
+	// ErrBusy: another program is changing variables.
+	ErrBusy = errors.New("another program is changing EFI variables")
 	// ErrMalformed: the file is no variable: shorter than its attributes, no regular file, or beyond any sensible size.
 	ErrMalformed = errors.New("not an EFI variable")
 	// ErrUnavailable: the entry is there and cannot be read in full without CAP_SYS_ADMIN.

@@ -19,8 +19,8 @@ import (
 // live opens the firmware's variables, only in the lab's guest: nowhere else does a test write to firmware.
 func live(t *testing.T) (*efivars.Dir, efivars.GUID) {
 	t.Helper()
-	if os.Getenv("KKEYS_LAB") != "1" {
-		t.Skip("the firmware of this machine is left alone: KKEYS_LAB=1 is set in the lab's guest only")
+	if os.Getenv("KKEYS_GUEST") != "1" {
+		t.Skip("the firmware of this machine is left alone: KKEYS_GUEST=1 is set in the lab's guest only")
 	}
 	d, err := efivars.Open("/" + efivars.DefaultDir)
 	if err != nil {

@@ -94,3 +94,23 @@ func unlock(f *os.File) (lock func() error, err error) {
 	}
 	return func() error { return set(flags) }, nil
 }
+
+// access asks whether files may be made in a folder: EACCES for want of permission, EROFS on a read-only mount.
+func access(dir string) error { return unix.Access(dir, unix.W_OK) }
+
+// lockTries times readPause is how long a lock is waited for.
+const lockTries = 500
+
+// lock takes the lock of flock(2) on an open folder; closing it gives the lock back. EWOULDBLOCK: another program has it.
+func lock(f *os.File) error {
+	for try := 1; ; try++ {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			return err
+		}
+		if try == lockTries {
+			return ErrBusy
+		}
+		time.Sleep(readPause)
+	}
+}

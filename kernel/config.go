@@ -27,10 +27,12 @@ func (c Config) Value(option string) (value string, known bool) {
 	return "n", true
 }
 
-// ParseConfig reads the text of a .config file (scripts/kconfig): `CONFIG_X=value` and comments.
+// ParseConfig reads the text of a .config file (scripts/kconfig): `CONFIG_X=value` and comments. A text that does not end with a newline
+// was cut, and the options that are missing from it would read as off: it is refused.
 func ParseConfig(r io.Reader) (Config, error) {
 	limited := &io.LimitedReader{R: r, N: configMax + 1}
-	lines := bufio.NewScanner(limited)
+	end := &lastByte{r: limited}
+	lines := bufio.NewScanner(end)
 	lines.Buffer(nil, 1<<20)
 	config := Config{}
 	for number := 1; lines.Scan(); number++ {
@@ -51,11 +53,27 @@ func ParseConfig(r io.Reader) (Config, error) {
 	if limited.N <= 0 {
 		return nil, fmt.Errorf("kernel configuration: more than %d bytes", configMax)
 	}
-	// An empty or cut file would read as a kernel with every option off.
 	if len(config) == 0 {
 		return nil, fmt.Errorf("kernel configuration: no option in it")
 	}
+	if end.last != '\n' {
+		return nil, fmt.Errorf("kernel configuration: its last line is cut")
+	}
 	return config, nil
+}
+
+// lastByte remembers the last byte read.
+type lastByte struct {
+	r    io.Reader
+	last byte
+}
+
+func (l *lastByte) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if n > 0 {
+		l.last = p[n-1]
+	}
+	return n, err
 }
 
 // findConfig looks where kernels and distributions keep the running kernel's configuration, the kernel's own copy first.
@@ -75,7 +93,7 @@ func findConfig(root fs.FS, release string) (Config, string) {
 }
 
 func readConfig(root fs.FS, path string) (Config, error) {
-	file, err := root.Open(path)
+	file, err := openRegular(root, path)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@
 // refused, and which options it was built with. The facts are files under /proc, /sys, /boot and /lib/modules, read through an
 // fs.FS whose root is the machine's root folder.
 //
-// All of it is open to every user. sig_enforce exists since Linux 3.7 and only with CONFIG_MODULE_SIG; lockdown since 5.4 and only
+// The load probe ([Prober]) is something else: it asks the running kernel to load what cannot be loaded, and needs CAP_SYS_MODULE.
+//
+// All the files are open to every user. sig_enforce exists since Linux 3.7 and only with CONFIG_MODULE_SIG; lockdown since 5.4 and only
 // where securityfs is mounted. What a distribution patched into its kernel (Debian and Fedora consult .platform) shows in none of
 // these files.
 package kernel
@@ -10,7 +12,9 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"strconv"
 	"strings"
 )
 
@@ -39,9 +43,16 @@ type Status struct {
 	Release    string  // uname -r, from /proc/sys/kernel/osrelease; empty when unreadable
 	Signatures Reading // CONFIG_MODULE_SIG: does this kernel check module signatures
 	Enforced   Reading // are modules without a trusted signature refused (sig_enforce, or lockdown)
+	SigEnforce Answer  // the parameter of that name
 	Lockdown   string  // "none", "integrity", "confidentiality"; empty when not known
 	Config     Config  // nil when no configuration file was found
 	ConfigPath string
+	// Distribution is the system's; ModulesDisabled says that no module loads at all until the next boot (kernel.modules_disabled).
+	Distribution    Distribution
+	ModulesDisabled Answer
+	// Taint has a bit for each reason (Documentation/admin-guide/tainted-kernels.rst: 12 out-of-tree, 13 unsigned module); nil when it
+	// cannot be read.
+	Taint *uint64
 }
 
 // Read gathers the status. What cannot be read becomes Unknown with the reason as evidence; there is no error.
@@ -50,8 +61,20 @@ func Read(root fs.FS) Status {
 	s := Status{Release: release}
 	s.Config, s.ConfigPath = findConfig(root, release)
 	s.Signatures = signatures(root, s.Config, s.ConfigPath)
-	s.Lockdown = lockdown(root)
-	s.Enforced = enforced(root, s)
+	s.Lockdown = lockdown(root, s.Config)
+	s.Distribution = readDistribution(root)
+	if value, err := readLine(root, "proc/sys/kernel/modules_disabled"); err == nil {
+		s.ModulesDisabled = map[string]Answer{"0": No, "1": Yes}[value]
+	}
+	if value, err := readLine(root, "proc/sys/kernel/tainted"); err == nil {
+		if bits, err := strconv.ParseUint(value, 10, 64); err == nil {
+			s.Taint = &bits
+		}
+	}
+	if value, err := readLine(root, sigEnforce); err == nil {
+		s.SigEnforce = map[string]Answer{"Y": Yes, "N": No}[value]
+	}
+	s.Enforced = s.enforced()
 	return s
 }
 
@@ -79,17 +102,15 @@ func signatures(root fs.FS, config Config, path string) Reading {
 }
 
 // enforced follows kernel/module/signing.c, module_sig_check: sig_enforce first, then lockdown.
-func enforced(root fs.FS, s Status) Reading {
-	if s.Signatures.Answer == No {
-		return Reading{No, s.Signatures.Evidence, s.Signatures.Source}
-	}
-	value, err := readLine(root, sigEnforce)
+func (s Status) enforced() Reading {
 	switch {
-	case err == nil && value == "Y":
+	case s.Signatures.Answer == No:
+		return s.Signatures
+	case s.SigEnforce == Yes:
 		return Reading{Yes, "sig_enforce is Y: modules without a trusted signature are refused", "/" + sigEnforce}
 	case s.Lockdown == "integrity" || s.Lockdown == "confidentiality":
 		return Reading{Yes, fmt.Sprintf("lockdown is %s: modules without a trusted signature are refused", s.Lockdown), "/" + lockdownFile}
-	case err == nil && value == "N" && s.Lockdown == "none":
+	case s.SigEnforce == No && s.Lockdown == "none":
 		return Reading{No, "sig_enforce is N, lockdown is none: such modules load and taint the kernel", "/" + sigEnforce}
 	}
 	return Reading{Unknown, "sig_enforce or lockdown cannot be read", "/" + sigEnforce}
@@ -98,9 +119,12 @@ func enforced(root fs.FS, s Status) Reading {
 const lockdownFile = "sys/kernel/security/lockdown"
 
 // lockdown reads the mode in brackets: `none [integrity] confidentiality` (security/lockdown/lockdown.c).
-func lockdown(root fs.FS) string {
+func lockdown(root fs.FS, config Config) string {
 	line, err := readLine(root, lockdownFile)
 	if err != nil {
+		if value, known := config.Value("SECURITY_LOCKDOWN_LSM"); known && value != "y" {
+			return "none" // this kernel has no lockdown
+		}
 		return ""
 	}
 	_, rest, _ := strings.Cut(line, "[")
@@ -111,11 +135,34 @@ func lockdown(root fs.FS) string {
 	return mode
 }
 
-// readLine reads a small file and cuts the newline.
+// lineMax bounds a file of one line in bytes.
+const lineMax = 4096
+
+// readLine reads a regular file of one line, and cuts the newline.
 func readLine(root fs.FS, path string) (string, error) {
-	data, err := fs.ReadFile(root, path)
+	file, err := openRegular(root, path)
 	if err != nil {
 		return "", err
 	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, lineMax+1))
+	if err != nil {
+		return "", err
+	}
+	if len(data) > lineMax {
+		return "", fmt.Errorf("/%s: more than %d bytes", path, lineMax)
+	}
 	return strings.TrimRight(string(data), "\n"), nil
+}
+
+// openRegular opens a regular file: below a folder given by name a pipe may lie in its place, and opening that would wait for ever.
+func openRegular(root fs.FS, path string) (fs.File, error) {
+	info, err := fs.Stat(root, path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("/%s is no regular file: %w", path, fs.ErrInvalid)
+	}
+	return root.Open(path)
 }

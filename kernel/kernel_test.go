@@ -38,8 +38,10 @@ func TestRead(t *testing.T) {
 		{"securityfs not mounted", map[string]string{sigEnforce: "N\n"}, Yes, Unknown, "", "cannot be read"},
 		{"lockdown of another shape", map[string]string{sigEnforce: "N\n", lockdownPath: "none\n"}, Yes, Unknown, "", "cannot be read"},
 		{"no signatures", map[string]string{"sys/module/kernel/parameters/panic": "0\n"}, No, No, "", "no sig_enforce"},
-		{"no signatures, by configuration", map[string]string{"boot/config-6.1.0": "CONFIG_MODULES=y\n"}, No, No, "", "CONFIG_MODULE_SIG is not set"},
-		{"signatures by configuration alone", map[string]string{"boot/config-6.1.0": "CONFIG_MODULE_SIG=y\n"}, Yes, Unknown, "", "cannot be read"},
+		{"no signatures, by configuration", map[string]string{"boot/config-6.1.0": "CONFIG_MODULES=y\n"}, No, No, "none", "CONFIG_MODULE_SIG is not set"},
+		{"signatures by configuration alone", map[string]string{"boot/config-6.1.0": "CONFIG_MODULE_SIG=y\nCONFIG_SECURITY_LOCKDOWN_LSM=y\n"}, Yes, Unknown, "", "cannot be read"},
+		{"a kernel without lockdown", map[string]string{sigEnforce: "N\n", "boot/config-6.1.0": "CONFIG_MODULE_SIG=y\n"}, Yes, No, "none", "taint"},
+		{"a file that is no line", map[string]string{sigEnforce: strings.Repeat("Y", 5000), lockdownPath: "[none]\n"}, Unknown, Unknown, "none", "cannot be read"},
 		{"nothing to see", map[string]string{}, Unknown, Unknown, "", "cannot be read"},
 	} {
 		c.files[release] = "6.1.0\n"
@@ -55,6 +57,27 @@ func TestRead(t *testing.T) {
 				t.Errorf("%s: a reading without evidence or source: %+v", c.name, r)
 			}
 		}
+	}
+}
+
+func TestReadMore(t *testing.T) {
+	s := Read(files(map[string]string{
+		"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n", "proc/sys/kernel/modules_disabled": "1\n", "proc/sys/kernel/tainted": "12288\n",
+	}))
+	if s.Distribution.ID != "debian" || s.ModulesDisabled != Yes || s.Taint == nil || *s.Taint != 1<<12|1<<13 {
+		t.Errorf("read %+v", s)
+	}
+	s = Read(files(map[string]string{"usr/lib/os-release": "ID=arch\n", "proc/sys/kernel/modules_disabled": "maybe\n", "proc/sys/kernel/tainted": "-1\n"}))
+	if s.Distribution.ID != "arch" || s.ModulesDisabled != Unknown || s.Taint != nil {
+		t.Errorf("read %+v", s)
+	}
+}
+
+// A pipe in place of a file is not opened: nobody writes to it.
+func TestReadPipes(t *testing.T) {
+	root := fstest.MapFS{release: {Mode: fs.ModeNamedPipe, Data: []byte("6.1.0\n")}, sigEnforce: {Mode: fs.ModeNamedPipe, Data: []byte("Y\n")}, "etc/os-release": {Mode: fs.ModeNamedPipe, Data: []byte("ID=x\n")}}
+	if s := Read(root); s.Release != "" || s.SigEnforce != Unknown || s.Distribution.ID != "" {
+		t.Errorf("read from pipes: %+v", s)
 	}
 }
 
@@ -88,7 +111,7 @@ func TestConfig(t *testing.T) {
 
 func TestParseConfigRefuses(t *testing.T) {
 	for name, text := range map[string]string{
-		"empty": "", "comments": "# a\n# b\n", "no prefix": "MODULE_SIG=y\n", "no value": "CONFIG_MODULE_SIG\n", "no name": "CONFIG_=y\n",
+		"empty": "", "comments": "# a\n# b\n", "no prefix": "MODULE_SIG=y\n", "no value": "CONFIG_MODULE_SIG\n", "cut in a comment": "CONFIG_A=y\n# CONFIG_B is n", "cut in an option": "CONFIG_A=y\nCONFIG_B=", "no name": "CONFIG_=y\n",
 		"long line": "CONFIG_A=" + strings.Repeat("x", 2<<20), "too much": strings.Repeat("# "+strings.Repeat("y", 1000)+"\n", configMax/1000),
 	} {
 		if c, err := ParseConfig(strings.NewReader(text)); err == nil || c != nil {

@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// refusal reads the errno of an add to a free keyring: what the kernel thinks of the certificate itself.
+// refusal reads the errno of an add to a free keyring: what the kernel thinks of the certificate itself; nil for an errno that says
+// nothing about it.
 func refusal(err error) error {
 	switch {
 	case errors.Is(err, syscall.EBADMSG), // x509_cert_parser.c: not X.509 in DER, or a field it does not take
@@ -18,7 +19,7 @@ func refusal(err error) error {
 		errors.Is(err, syscall.ENOENT): // public_key.c: algorithm known, its driver is not there (ECDSA on some kernels)
 		return fmt.Errorf("%w: %w", ErrCrypto, err)
 	}
-	return other(err)
+	return nil
 }
 
 // restricted reads the errno of an add to a restricted keyring, after the same certificate went into a free one.

@@ -31,10 +31,23 @@ func (Live) Rings() ([]Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if Named(rings, Builtin) == nil && Named(rings, System) == nil && !firstRoot() {
-		return nil, ErrNotVisible
+	if err := seen(rings, firstRoot()); err != nil {
+		return nil, err
 	}
 	return rings, nil
+}
+
+// seen tells a listing from one that shows nothing. Every kernel that checks module signatures has .builtin_trusted_keys, or
+// .system_keyring before 4.7, so a listing without either is no listing: to an ordinary user, in a user namespace, or in a container that
+// hides /proc/keys or filters the calls.
+func seen(rings []Ring, root bool) error {
+	switch {
+	case Named(rings, Builtin) != nil || Named(rings, System) != nil:
+		return nil
+	case !root:
+		return ErrNotVisible
+	}
+	return fmt.Errorf("%w: %s is not shown: a container hides it, or the kernel was built without it", ErrUnavailable, Builtin)
 }
 
 // readRings keeps the candidates that are keyrings of the kernel, and reads them.
@@ -107,8 +120,9 @@ func firstRoot() bool {
 	return err == nil && strings.Join(strings.Fields(string(idMap)), " ") == "0 0 4294967295"
 }
 
-// Ask runs the inquiry on an OS thread that ends with it. The thread's keyring, and all that was made in it, ends with the thread:
-// that is why the thread is locked and never unlocked (runtime.LockOSThread).
+// Ask runs the inquiry on an OS thread of its own, locked and never unlocked, so that the runtime ends it (runtime.LockOSThread). With the
+// thread ends its keyring and all that was made in it; where the runtime keeps the thread, as it does the program's first, they
+// end with the program.
 func (Live) Ask(der []byte, restrictions ...Restriction) (*Inquiry, error) {
 	type result struct {
 		inquiry *Inquiry

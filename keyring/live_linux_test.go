@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"os"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"kkeys/certs"
 	"kkeys/internal/certtest"
 )
 
@@ -21,7 +23,7 @@ func kernelOrSkip(t *testing.T) {
 		return
 	}
 	filtered := errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS)
-	if os.Getenv("KKEYS_LAB") == "1" || !filtered {
+	if os.Getenv("KKEYS_GUEST") == "1" || !filtered {
 		t.Fatalf("add_key: %v", err)
 	}
 	t.Skipf("this system lets nobody make keys: add_key: %v", err)
@@ -161,6 +163,53 @@ func TestLiveAskOwnRing(t *testing.T) {
 		}
 		if a, _ := q.Answer(ByRing(ring)); !errors.Is(a.Err, c.want) {
 			t.Errorf("%s: %v, want %v", name, a.Err, c.want)
+		}
+	}
+}
+
+// A witness tells whether the kernel finds a signer by issuer and serial number, or by key id: the same key under another certificate is
+// found by the latter only.
+func TestLiveWitness(t *testing.T) {
+	runtime.LockOSThread()
+	kernelOrSkip(t)
+	key := certtest.RSA(2048, 5)
+	ring, err := kernelCalls{}.newRing("kkeys-witness")
+	if err != nil {
+		t.Fatal(err)
+	}
+	make := func(serial byte, id string, key crypto.Signer) *certs.Certificate {
+		c, err := certs.ParseDER(certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("kkeys witness test")}, Serial: []byte{serial}, SKID: []byte(id), Key: key}).DER)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	enrolled := make(1, "id", key)
+	if _, err := (kernelCalls{}).add(enrolled.Raw, ring); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		about           *certs.Certificate
+		serial, byKeyID error
+	}{
+		"itself":                          {enrolled, ErrMismatch, ErrMismatch},
+		"renewed":                         {make(2, "id", key), ErrNoVoucher, ErrMismatch},
+		"another key, same serial":        {make(1, "other", certtest.RSA(2048, 6)), ErrNoVoucher, ErrNoVoucher},
+		"a stranger":                      {make(3, "stranger", certtest.RSA(2048, 7)), ErrNoVoucher, ErrNoVoucher},
+		"a stranger with a longer serial": {make(0x7f, "stranger", certtest.RSA(4096, 8)), ErrNoVoucher, ErrNoVoucher},
+	} {
+		for by, want := range map[certs.Lookup]error{certs.ByIssuerAndSerial: c.serial, certs.ByKeyID: c.byKeyID} {
+			witness, err := c.about.Witness(by)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, err := Live{}.Ask(witness, ByRing(ring))
+			if err != nil || q.Refused != nil {
+				t.Fatalf("%s: %v, %+v", name, err, q)
+			}
+			if a, _ := q.Answer(ByRing(ring)); !errors.Is(a.Err, want) {
+				t.Errorf("%s, by %d: %v, want %v", name, by, a.Err, want)
+			}
 		}
 	}
 }

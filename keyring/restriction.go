@@ -31,7 +31,7 @@ func ByRing(ring Serial) Restriction {
 type Inquiry struct {
 	// Description is the kernel's own name for the certificate; empty when Refused is set.
 	Description string
-	// Refused: the kernel does not take this certificate at all, whoever vouches: [ErrMalformed], [ErrRejected], [ErrCrypto], …
+	// Refused: the kernel does not take this certificate at all, whoever vouches: [ErrMalformed], [ErrRejected] or [ErrCrypto].
 	Refused error
 	// Answers has one entry a restriction, in the order asked. Empty when Refused is set: then an answer would mean nothing.
 	Answers []Answer
@@ -59,8 +59,9 @@ func (q *Inquiry) Answer(r Restriction) (Answer, bool) {
 var (
 	// ErrNoVoucher: no key in that keyring has the id of the certificate's issuer. For a self-signed certificate: it is not there.
 	ErrNoVoucher = errors.New("no key there vouches for it")
-	// ErrMismatch: a key with the id of the issuer is there, and the signature does not verify with it: another key of that name.
-	ErrMismatch = errors.New("a key of that name is there, but it is another key")
+	// ErrMismatch: the kernel found a key by the id of the issuer, and the signature does not verify with it. Of several keys that
+	// the id fits, it takes one and looks no further.
+	ErrMismatch = errors.New("the key of that name that the kernel took is another one")
 	// ErrCrypto: this kernel lacks the hash or the key algorithm, so it cannot check.
 	ErrCrypto = errors.New("this kernel has no such hash or key algorithm")
 	// ErrExcluded: ca_keys= on the kernel's command line forbids the key that would vouch.
@@ -91,9 +92,10 @@ func inquire(c calls, der []byte, restrictions []Restriction) (*Inquiry, error) 
 	}
 	q := &Inquiry{}
 	key, err := c.add(der, free)
-	if err != nil {
-		q.Refused = refusal(err)
+	if q.Refused = refusal(err); q.Refused != nil {
 		return q, nil
+	} else if err != nil {
+		return nil, other(err)
 	}
 	text, err := c.describe(key)
 	if err != nil {

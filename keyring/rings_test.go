@@ -67,6 +67,23 @@ func TestReadRingsBelievesOnlyTheKernel(t *testing.T) {
 	}
 }
 
+// A listing without the keyring that every kernel has is no listing, whoever asks.
+func TestSeen(t *testing.T) {
+	ring := func(name string) []Ring { return []Ring{{Key: Key{Description: name}}} }
+	for _, c := range []struct {
+		rings []Ring
+		root  bool
+		want  error
+	}{
+		{ring(Builtin), true, nil}, {ring(System), true, nil}, {ring(Builtin), false, nil},
+		{nil, true, ErrUnavailable}, {ring(Blacklist), true, ErrUnavailable}, {nil, false, ErrNotVisible}, {ring(".ima"), false, ErrNotVisible},
+	} {
+		if err := seen(c.rings, c.root); !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
+			t.Errorf("%v as root %v: %v, want %v", c.rings, c.root, err, c.want)
+		}
+	}
+}
+
 func TestReadRingsKeepsErrors(t *testing.T) {
 	for name, p := range map[string]pretend{
 		"description of another shape": {keys: map[Serial]string{1: "keyring;0;0"}},
@@ -77,6 +94,10 @@ func TestReadRingsKeepsErrors(t *testing.T) {
 		}
 	}
 	p := pretend{keys: map[Serial]string{1: "keyring;0;0;1f0b0000;.machine"}}
+	broken := func(Serial) (string, error) { return "", syscall.EIO }
+	if rings, err := readRings([]Serial{1}, broken, p.read); !errors.Is(err, syscall.EIO) || rings != nil {
+		t.Errorf("a description that cannot be read: %v, %v, want EIO alone", rings, err)
+	}
 	refused := func(Serial) ([]Serial, error) { return nil, syscall.EACCES }
 	if _, err := readRings([]Serial{1}, p.describe, refused); !errors.Is(err, ErrNotVisible) || !errors.Is(err, syscall.EACCES) {
 		t.Errorf("a ring that cannot be read: %v, want ErrNotVisible over EACCES", err)
@@ -151,8 +172,8 @@ func TestInquire(t *testing.T) {
 		"blacklisted":               {kernel: scripted{addFree: errKeyRejected}, refused: ErrRejected, errno: errKeyRejected},
 		"unknown algorithm":         {kernel: scripted{addFree: errNoPackage}, refused: ErrCrypto, errno: errNoPackage},
 		"no driver for its own key": {kernel: scripted{addFree: syscall.ENOENT}, refused: ErrCrypto, errno: syscall.ENOENT},
-		"quota":                     {kernel: scripted{addFree: syscall.EDQUOT}, refused: ErrQuota, errno: syscall.EDQUOT},
-		"no asymmetric keys":        {kernel: scripted{addFree: syscall.ENODEV}, refused: ErrUnavailable, errno: syscall.ENODEV},
+		"quota":                     {kernel: scripted{addFree: syscall.EDQUOT}, failed: ErrQuota, errno: syscall.EDQUOT},
+		"no asymmetric keys":        {kernel: scripted{addFree: syscall.ENODEV}, failed: ErrUnavailable, errno: syscall.ENODEV},
 		"seccomp":                   {kernel: scripted{ringErr: syscall.EPERM}, failed: ErrUnavailable, errno: syscall.EPERM},
 		"no key service":            {kernel: scripted{ringErr: syscall.ENOSYS}, failed: ErrUnavailable, errno: syscall.ENOSYS},
 		"describe refused":          {kernel: scripted{describeErr: syscall.EACCES}, failed: ErrUnavailable, errno: syscall.EACCES},

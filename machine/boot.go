@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	pathname "path"
+	"runtime"
 	"strings"
 
 	"kkeys/efivars"
@@ -20,7 +21,7 @@ type candidate struct {
 
 // NextBoot finds the program that the firmware will start next (UEFI 2.10 section 3.1.1: BootNext, then BootOrder), whether it is
 // shim and whether MokManager lies beside it. passed names what comes before and is expected to give way: network, discs, entries
-// whose partition or file is not there.
+// whose partition or file is not there. Both programs must be what was signed: see checkSignatures for what that does not tell.
 func (m *Machine) NextBoot() (chain mok.BootChain, passed []string) {
 	candidates, err := m.candidates()
 	if err != nil {
@@ -129,27 +130,22 @@ func (m *Machine) program(c candidate) (dir, file string, err error) {
 	return "", "", fmt.Errorf("%w: %s", errPassed, kind)
 }
 
-// arch is the firmware's architecture as in file names. The kernel tells only how wide it is; a 32-bit firmware below a 64-bit kernel
-// exists on x86 alone.
+// arch is the firmware's architecture as in file names: the kernel's (/proc/sys/kernel/arch, Linux 6.1), else kkeys' own. A 32-bit firmware
+// below a 64-bit kernel exists on x86 alone.
 func (m *Machine) arch() string {
-	machine, _ := fs.ReadFile(m.Files, "proc/sys/kernel/arch")
-	size, _ := fs.ReadFile(m.Files, "sys/firmware/efi/fw_platform_size")
-	switch strings.TrimSpace(string(machine)) {
-	case "aarch64":
-		return "aa64"
-	case "riscv64":
-		return "riscv64"
-	case "armv7l":
-		return "arm"
+	name := map[string]string{"amd64": "x64", "386": "ia32", "arm64": "aa64", "arm": "arm", "riscv64": "riscv64"}[runtime.GOARCH]
+	if arch, err := m.line("proc/sys/kernel/arch"); err == nil {
+		name = map[string]string{"x86_64": "x64", "i686": "ia32", "aarch64": "aa64", "armv7l": "arm", "riscv64": "riscv64"}[arch]
 	}
-	if strings.TrimSpace(string(size)) == "32" {
-		return "ia32"
+	if width, err := m.line("sys/firmware/efi/fw_platform_size"); err == nil && width == "32" && name == "x64" {
+		name = "ia32"
 	}
-	return "x64"
+	return name
 }
 
 // chain tells what the program is and what lies beside it. shim looks for MokManager in its own folder, with its own architecture in
-// the name (shim's MOK_MANAGER, `\mm` EFI_ARCH `.efi`).
+// the name (shim's MOK_MANAGER, `\mm` EFI_ARCH `.efi`). A MokManager that shim would refuse is none: shim says "Security Violation" and the
+// machine stands still. Whether the signers are trusted is not checked.
 func (m *Machine) chain(entry, path string) mok.BootChain {
 	chain := mok.BootChain{Loader: "/" + path}
 	source := entry + ", /" + path
@@ -162,12 +158,17 @@ func (m *Machine) chain(entry, path string) mok.BootChain {
 		chain.IsShim = mok.Fact{Answer: mok.No, Source: source, Why: entry + " starts another loader"}
 		return chain
 	}
+	if fact := m.startable(path, "the firmware", program); fact.Answer != mok.Yes {
+		// The firmware would go on to the next entry, which nobody means; the request would wait.
+		chain.IsShim = mok.Fact{Source: source, Why: fmt.Sprintf("%s starts the shim /%s: %s", entry, path, fact.Why)}
+		return chain
+	}
 	chain.IsShim = mok.Fact{Answer: mok.Yes, Source: source}
 	folder, name := pathname.Dir(path), "mm"+program.arch+".efi"
 	chain.Manager = "/" + pathname.Join(folder, name)
 	managerPath, err := m.find(folder, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		chain.HasManager = mok.Fact{Answer: mok.No, Source: source, Why: "shim would stop the machine at every boot while a request is pending"}
+		chain.HasManager = mok.Fact{Answer: mok.No, Source: source, Why: "it is not there: shim would stop the machine at every boot while a request is pending"}
 		return chain
 	}
 	var manager loader
@@ -182,7 +183,7 @@ func (m *Machine) chain(entry, path string) mok.BootChain {
 	case manager.arch != program.arch || manager.shim:
 		chain.HasManager = mok.Fact{Answer: mok.No, Source: source, Why: "the file of that name is no MokManager for this shim"}
 	default:
-		chain.HasManager = mok.Fact{Answer: mok.Yes, Source: "/" + managerPath}
+		chain.HasManager = m.startable(managerPath, "shim", manager)
 	}
 	return chain
 }

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"crypto"
 	"os"
 	"strings"
 	"testing"
@@ -10,7 +11,10 @@ import (
 	"kkeys/mok"
 )
 
-const debianShim = `\EFI\debian\shimx64.efi`
+const (
+	debianShim    = `\EFI\debian\shimx64.efi`
+	debianManager = `\EFI\debian\mmx64.efi`
+)
 
 func TestNextBoot(t *testing.T) {
 	const other = "00000000-1111-2222-3333-444444444444"
@@ -39,6 +43,54 @@ func TestNextBoot(t *testing.T) {
 		}, shim: mok.Yes, manager: mok.No, why: "no MokManager"},
 		{name: "MokManager is no program", change: func(m *machinetest.Machine) { m.ESP(`\EFI\debian\mmx64.efi`, []byte("no")) }, shim: mok.Yes, manager: mok.No},
 		{name: "MokManager is empty", change: func(m *machinetest.Machine) { m.ESP(`\EFI\debian\mmx64.efi`, nil) }, shim: mok.Yes, manager: mok.No},
+		{name: "MokManager is damaged", change: func(m *machinetest.Machine) {
+			m.ESP(debianManager, flip(machinetest.Program(amd64, ".text"), machinetest.Headers))
+		}, shim: mok.Yes, manager: mok.No, path: "/boot/efi/EFI/debian/mmx64.efi", why: "it is damaged: its SHA-256 digest is"},
+		{name: "MokManager is damaged and Secure Boot off", change: func(m *machinetest.Machine) {
+			m.ESP(debianManager, flip(machinetest.Program(amd64, ".text"), machinetest.Headers))
+			m.Set(efivars.SecureBoot, 6, []byte{0})
+		}, shim: mok.Yes, manager: mok.No, why: "with Secure Boot on shim would refuse it"},
+		{name: "MokManager is cut", change: func(m *machinetest.Machine) {
+			program := machinetest.Program(amd64, ".text")
+			m.ESP(debianManager, program[:len(program)-8])
+		}, shim: mok.Yes, manager: mok.No, why: "it is damaged"},
+		{name: "MokManager's checksum is another", change: func(m *machinetest.Machine) {
+			m.ESP(debianManager, flip(machinetest.Program(amd64, ".text"), machinetest.Checksum))
+		}, shim: mok.Yes, manager: mok.Yes},
+		{name: "MokManager is not signed", change: func(m *machinetest.Machine) { m.ESP(debianManager, specimen(amd64)) },
+			shim: mok.Yes, manager: mok.No, why: "it is not signed; with Secure Boot on shim would refuse it"},
+		{name: "MokManager is not signed and Secure Boot off", change: func(m *machinetest.Machine) {
+			m.ESP(debianManager, specimen(amd64))
+			m.Set(efivars.SecureBoot, 6, []byte{0})
+		}, shim: mok.Yes, manager: mok.Yes},
+		{name: "MokManager is not signed and firmware knows no Secure Boot", change: func(m *machinetest.Machine) {
+			m.ESP(debianManager, specimen(amd64))
+			m.Set(efivars.SecureBoot, 6, nil)
+		}, shim: mok.Yes, manager: mok.Yes},
+		{name: "MokManager is not signed and SecureBoot unreadable", change: func(m *machinetest.Machine) {
+			m.ESP(debianManager, specimen(amd64))
+			m.Set(efivars.SecureBoot, 6, []byte{1, 1})
+		}, shim: mok.Yes, why: "cannot be told: "},
+		{name: "MokManager is signed with SHA-1", change: func(m *machinetest.Machine) {
+			m.ESP(debianManager, machinetest.Signed(specimen(amd64), crypto.SHA1))
+		}, shim: mok.Yes, manager: mok.No, why: "SHA-256, the only digest that shim compares"},
+		{name: "MokManager's signature is all zeros", change: func(m *machinetest.Machine) {
+			m.ESP(debianManager, seals()["all signatures zero"].program)
+		}, shim: mok.Yes, why: "cannot be told: its signatures are all zeros"},
+		{name: "shim is damaged", change: func(m *machinetest.Machine) {
+			m.ESP(debianShim, flip(machinetest.Program(amd64, ".vendor_cert"), machinetest.Headers))
+		}, why: "Boot0001 debian starts the shim /boot/efi/EFI/debian/shimx64.efi: it is damaged"},
+		{name: "shim is not signed", change: func(m *machinetest.Machine) {
+			m.ESP(debianShim, machinetest.Image(amd64, machinetest.Section{Name: ".vendor_cert"}))
+		}, why: "it is not signed; with Secure Boot on the firmware would refuse it"},
+		{name: "shim is not signed and Secure Boot off", change: func(m *machinetest.Machine) {
+			m.ESP(debianShim, machinetest.Image(amd64, machinetest.Section{Name: ".vendor_cert"}))
+			m.Set(efivars.SecureBoot, 6, []byte{0})
+		}, shim: mok.Yes, manager: mok.Yes},
+		{name: "another loader first, damaged", change: func(m *machinetest.Machine) {
+			m.ESP(`\EFI\systemd\systemd-bootx64.efi`, flip(machinetest.Program(amd64, ".text"), machinetest.Headers))
+			m.BootEntry(1, 1, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\systemd\systemd-bootx64.efi`))
+		}, shim: mok.No, why: "another loader"},
 		{name: "32-bit shim", change: func(m *machinetest.Machine) {
 			m.ESP(debianShim, machinetest.Program(0x14c, ".vendor_cert"))
 			m.ESP(`\EFI\debian\mmia32.efi`, machinetest.Program(0x14c, ".text"))

@@ -3,9 +3,11 @@ package machine
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"kkeys/certs"
 	"kkeys/efivars"
+	"kkeys/modsig"
 	"kkeys/mok"
 )
 
@@ -13,7 +15,7 @@ import (
 // elsewhere and joined by its kernel name: a match, no proof.
 type Found struct {
 	Certificate *certs.Certificate
-	Where       string // "mok", "db", or "file:" and a path
+	Where       string // "mok", "vendor" (shim itself), "db", "kek", "kernel-image", or "file:" and an absolute path
 }
 
 // NotSeen is a source that could not be read.
@@ -22,8 +24,9 @@ type NotSeen struct {
 	Err    error
 }
 
-// Certificates gives those of shim's list (MokListRT) and of the firmware's db. A machine without EFI has none, and that is no
-// error; what is there and cannot be read is named.
+// Certificates gives those of shim's list (MokListRT), of shim itself, of the firmware's db and KEK, and of the files where tools keep the
+// certificates of their signing keys. A machine without EFI has only the last, and that is no error; what is there and cannot be read is
+// named. All of it is read in milliseconds; the certificates of the kernel's builtin keys take longer: [Machine.KernelCertificates].
 func (m *Machine) Certificates() (found []Found, unseen []NotSeen) {
 	gather := func(where, source string, ders [][]byte, err error) {
 		if err != nil {
@@ -38,18 +41,24 @@ func (m *Machine) Certificates() (found []Found, unseen []NotSeen) {
 			found = append(found, Found{c, where})
 		}
 	}
+	also := func(more []Found, missed []NotSeen) {
+		found, unseen = append(found, more...), append(unseen, missed...)
+	}
 	state := mok.ReadState(m.Variables, m.Files)
 	gather("mok", "MokListRT", state.Enrolled.Certificates(), state.Enrolled.Err)
-
-	_, data, err := m.Variables.Get(efivars.DB)
-	if errors.Is(err, efivars.ErrNotFound) || errors.Is(err, efivars.ErrNotSupported) {
-		return found, unseen
+	also(m.VendorCertificates())
+	for _, variable := range []efivars.Name{efivars.DB, efivars.KEK} {
+		_, data, err := m.Variables.Get(variable)
+		if errors.Is(err, efivars.ErrNotFound) || errors.Is(err, efivars.ErrNotSupported) {
+			continue
+		}
+		var list mok.List
+		if err == nil {
+			list.Lists, err = efivars.ParseSignatureLists(data)
+		}
+		gather(strings.ToLower(variable.Name), variable.Name, list.Certificates(), err)
 	}
-	var db mok.List
-	if err == nil {
-		db.Lists, err = efivars.ParseSignatureLists(data)
-	}
-	gather("db", "db", db.Certificates(), err)
+	also(m.fileCertificates())
 	return found, unseen
 }
 
@@ -59,9 +68,17 @@ const fileMax = 8 << 20
 // CertificateFile reads the certificates of one file, DER or PEM. The path is the user's own, not one below the machine's root; every
 // error names it.
 func CertificateFile(path string) ([]*certs.Certificate, error) {
-	data, err := readFile(path)
+	data, err := readFile(path, fileMax)
 	if err != nil {
 		return nil, err
+	}
+	return DecodeCertificates(path, data)
+}
+
+// DecodeCertificates decodes what was read from a file; its errors name the path.
+func DecodeCertificates(path string, data []byte) ([]*certs.Certificate, error) {
+	if len(data) > fileMax {
+		return nil, fmt.Errorf("%s: more than %d bytes", path, fileMax)
 	}
 	found, err := certs.Decode(data)
 	if err != nil {
@@ -69,3 +86,6 @@ func CertificateFile(path string) ([]*certs.Certificate, error) {
 	}
 	return found, nil
 }
+
+// ReadFile reads a file of the user's that may be a module: of at most [modsig.MaxModule] bytes.
+func ReadFile(path string) ([]byte, error) { return readFile(path, modsig.MaxModule) }

@@ -77,13 +77,16 @@ type mount struct {
 
 // mounts reads /proc/self/mountinfo.
 func (m *Machine) mounts() ([]mount, error) {
-	file, err := m.Files.Open("proc/self/mountinfo")
+	file, err := m.open("proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return parseMounts(file)
+	return parseMounts(io.LimitReader(file, mountsMax))
 }
+
+// mountsMax bounds the text in bytes; a machine with ten thousand containers has a few MiB.
+const mountsMax = 64 << 20
 
 // parseMounts reads the text of mountinfo (proc(5)): `id parent major:minor root mountpoint options fields… - type source superoptions`,
 // with blanks, tabs, newlines and backslashes as octal escapes. Lines of another shape, and mounts of a part of a tree, are passed over.

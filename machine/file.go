@@ -4,21 +4,28 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
-// readFile reads a file of at most fileMax bytes.
-func readFile(path string) ([]byte, error) {
+// line reads a file of one short line.
+func (m *Machine) line(path string) (string, error) {
+	data, err := m.read(path, 4096)
+	return strings.TrimSpace(string(data)), err
+}
+
+// readFile reads a file of at most so many bytes.
+func readFile(path string, most int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, fileMax+1))
+	data, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > fileMax {
-		return nil, fmt.Errorf("read %s: more than %d bytes", path, fileMax)
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("read %s: more than %d bytes", path, most)
 	}
 	return data, nil
 }

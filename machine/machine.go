@@ -18,13 +18,15 @@ type Machine struct {
 	Files fs.FS
 	// Keyrings are those of the running kernel, or recorded ones.
 	Keyrings keyring.Source
+	// Prober makes load probes; nil where there is no running kernel to ask.
+	Prober kernel.Prober
 	// Variables are the EFI variables; one without them has a store that says why ([efivars.Absent]).
 	Variables efivars.Store
 }
 
 // Live is the running system. It opens nothing that fails: what is not there shows when it is read.
 func Live() *Machine {
-	return &Machine{Files: os.DirFS("/"), Keyrings: keyring.Live{}, Variables: variables("/")}
+	return &Machine{Files: os.DirFS("/"), Keyrings: keyring.Live{}, Prober: kernel.Live{}, Variables: variables("/")}
 }
 
 // Directory is the machine whose root folder is dir: a chroot, an image, or a test's. Links that lead out of dir are not followed.
@@ -58,6 +60,14 @@ func variables(root string) efivars.Store {
 		return efivars.Absent(err)
 	}
 	return store
+}
+
+// Prove makes the load probes for a question; see [Prove]. [kernel.ErrNotRecorded] where there is no running kernel to ask.
+func (m *Machine) Prove(q Question) (*kernel.Probes, error) {
+	if m.Prober == nil {
+		return nil, kernel.ErrNotRecorded
+	}
+	return Prove(m.Prober, m.Files, q)
 }
 
 // Kernel reads what the kernel enforces on modules.

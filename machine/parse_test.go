@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"kkeys/machine/machinetest"
 )
 
 func TestParseMounts(t *testing.T) {
@@ -39,16 +37,6 @@ func FuzzMounts(f *testing.F) {
 			if !fs.ValidPath(m.dir) {
 				t.Errorf("%q is no path below the root", m.dir)
 			}
-		}
-	})
-}
-
-func FuzzLoader(f *testing.F) {
-	f.Add(machinetest.Program(0x8664, ".text", ".vendor_cert"))
-	f.Add(machinetest.Program(0xaa64, ".text"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if program, err := parseLoader(data); (err == nil) != (program.arch != "") {
-			t.Errorf("%+v, %v", program, err)
 		}
 	})
 }

@@ -25,6 +25,11 @@ func Cancel(store efivars.Store, which ...Kind) (Cancelled, error) {
 		which = Kinds()
 	}
 	var done Cancelled
+	unlock, err := exclusive(store)
+	if err != nil {
+		return done, err
+	}
+	defer unlock()
 	var errs []error
 	for _, k := range which {
 		if !k.valid() {

@@ -89,7 +89,7 @@ func (p *Plan) warn(f Facts, request int) {
 	}
 }
 
-// Screen is one screen of MokManager (mok.md's texts are of shim 15 to 16.1, which did not change them).
+// Screen is one screen of MokManager (shim's MokManager.c; its texts did not change from shim 15 to 16.1).
 type Screen struct {
 	// Title is the text that identifies the screen.
 	Title string

@@ -156,6 +156,8 @@ func (f Facts) checkCertificates(r *Refusal, ders [][]byte) {
 	switch {
 	case enrolled.Err != nil:
 		r.add(ErrCorruptList, enrolled.Err, "%v", enrolled.Err)
+	case blocked.Err != nil:
+		r.add(ErrCorruptList, blocked.Err, "shim's blocklist: %v", blocked.Err)
 	case !enrolled.Seen() && f.State.Shim.Answer == Yes:
 		r.add(ErrCannotTell, nil, "which keys are enrolled: MokListRT was not seen")
 	}

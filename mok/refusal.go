@@ -20,8 +20,8 @@ var (
 	ErrNotShim = errors.New("this system was not booted through shim")
 	// ErrOtherLoader: the program that the firmware starts next is not shim.
 	ErrOtherLoader = errors.New("the next boot does not go through shim")
-	// ErrMokManagerMissing: shim would stop the machine at every boot.
-	ErrMokManagerMissing = errors.New("MokManager is missing beside shim")
+	// ErrMokManagerMissing: MokManager is not there, or damaged, and shim would stop the machine at every boot.
+	ErrMokManagerMissing = errors.New("shim cannot start MokManager")
 	// ErrOtherPending: a request of another kind is pending; of two kinds, one gets lost or turns into another.
 	ErrOtherPending = errors.New("another kind of request is pending")
 	// ErrOrphanAuth: a password without a request; MokManager offers to erase all keys, or a new request would take it over.

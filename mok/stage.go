@@ -116,6 +116,11 @@ func (p *Plan) Stage(store efivars.Store, auth Auth) error {
 		return err
 	}
 	p = p.with(record)
+	unlock, err := exclusive(store)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	before := make(snapshot, len(p.Writes))
 	for i, w := range p.Writes {
 		var err error
@@ -134,7 +139,21 @@ func (p *Plan) Stage(store efivars.Store, auth Auth) error {
 			return p.undo(store, before, "write "+w.Name.Name, err)
 		}
 	}
+	// mokutil takes no lock. If it took the request back meanwhile, the password must go too: alone it means "erase all keys".
+	for _, w := range p.Writes {
+		if got, err := read(store, w.Name); err != nil || !got.equal(w.value()) {
+			return p.undo(store, before, "look at "+w.Name.Name+" again", errors.Join(ErrChanged, err))
+		}
+	}
 	return nil
+}
+
+// exclusive keeps other runs of kkeys from changing the variables.
+func exclusive(store efivars.Store) (unlock func(), err error) {
+	if l, ok := store.(efivars.Locker); ok {
+		return l.Lock()
+	}
+	return func() {}, nil
 }
 
 // with is the plan with its password record filled in.

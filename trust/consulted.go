@@ -37,8 +37,8 @@ func Consulted(rings []keyring.Ring, status kernel.Status, name string) kernel.R
 		}
 		return kernel.Reading{Answer: kernel.No, Evidence: "this kernel has no .secondary_trusted_keys that could link " + name, Source: source}
 	}
-	if name != keyring.Builtin && before5(status.Release) {
-		return kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + status.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: "/proc/sys/kernel/osrelease"}
+	if old := before5(status.Release); old != kernel.No && name != keyring.Builtin {
+		return kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + status.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osrelease}
 	}
 	switch {
 	case ring.Serial == head.Serial:
@@ -47,8 +47,8 @@ func Consulted(rings []keyring.Ring, status kernel.Status, name string) kernel.R
 		return kernel.Reading{Answer: kernel.Yes, Evidence: name + " is linked from .secondary_trusted_keys", Source: source}
 	case head.Unseen > 0:
 		return kernel.Reading{Answer: kernel.Unknown, Evidence: "some links of .secondary_trusted_keys could not be seen", Source: source}
-	case name == keyring.Builtin && before5(status.Release):
-		return kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + status.Release + " may ask .builtin_trusted_keys directly", Source: "/proc/sys/kernel/osrelease"}
+	case name == keyring.Builtin && before5(status.Release) != kernel.No:
+		return kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + status.Release + " may ask .builtin_trusted_keys directly", Source: osrelease}
 	}
 	return kernel.Reading{Answer: kernel.No, Evidence: name + " is not linked from .secondary_trusted_keys", Source: source}
 }
@@ -69,12 +69,16 @@ func reaches(rings []keyring.Ring, from *keyring.Ring, to keyring.Serial, been m
 	return false
 }
 
-// before5 tells whether a release is known to be older than 5.0, in which module verification began to use
-// VERIFY_USE_SECONDARY_KEYRING upstream.
-func before5(release string) bool {
-	major, _, ok := strings.Cut(release, ".")
-	n, err := strconv.Atoi(major)
-	return ok && err == nil && n < 5
+// before5 tells whether a release is older than 5.0, in which module verification began to use VERIFY_USE_SECONDARY_KEYRING upstream.
+func before5(release string) kernel.Answer {
+	major, _, _ := strings.Cut(release, ".")
+	switch n, err := strconv.Atoi(major); {
+	case err != nil:
+		return kernel.Unknown
+	case n < 5:
+		return kernel.Yes
+	}
+	return kernel.No
 }
 
 // Questions are the restrictions to ask the kernel about, given the keyrings that can be seen (nil for an ordinary user, who may

@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -22,34 +23,32 @@ func certificateGate(f Facts) Gate {
 	gate := Gate{Name: GateCertificate, Source: "the kernel (add_key)"}
 	switch {
 	case f.Inquiry == nil:
-		gate.Result, gate.Evidence = ResultUnknown, "the kernel could not be asked: "+f.InquiryErr.Error()
-	case f.Inquiry.Refused == nil && f.Inquiry.Description != f.Certificate.KernelName():
+		gate.Result, gate.Evidence = ResultUnknown, notAsked(f)
+	case f.Inquiry.Refused != nil:
+		gate.Result, gate.Evidence = Fail, f.Inquiry.Refused.Error()
+	case f.Inquiry.Description != f.Certificate.KernelName():
 		// Every id match rests on that name, so a difference must not pass silently.
 		gate.Result = ResultUnknown
 		gate.Evidence = fmt.Sprintf("the kernel calls it %q where %q was expected: please report this", f.Inquiry.Description, f.Certificate.KernelName())
-	case f.Inquiry.Refused == nil:
-		gate.Result, gate.Evidence = Pass, "the kernel takes it, as "+f.Inquiry.Description
-	case errors.Is(f.Inquiry.Refused, keyring.ErrMalformed), errors.Is(f.Inquiry.Refused, keyring.ErrRejected), errors.Is(f.Inquiry.Refused, keyring.ErrCrypto):
-		gate.Result, gate.Evidence = Fail, f.Inquiry.Refused.Error()
 	default:
-		gate.Result, gate.Evidence = ResultUnknown, f.Inquiry.Refused.Error()
+		gate.Result, gate.Evidence = Pass, "the kernel takes it, as "+f.Inquiry.Description
 	}
 	return gate
 }
 
+func notAsked(f Facts) string {
+	if f.InquiryErr == nil {
+		return "the kernel was not asked"
+	}
+	return "the kernel could not be asked: " + f.InquiryErr.Error()
+}
+
 // consultedGate: the keyring in which the key was found counts for modules.
-func consultedGate(f Facts, found location) Gate {
-	if found.ring == "" {
+func consultedGate(found location) Gate {
+	if found.at == nil {
 		return Gate{Name: GateConsulted, Result: NotApplicable, Evidence: "its key was found in no keyring", Source: found.gate.Source}
 	}
-	if f.RingsErr != nil && found.proof == KeyringRestriction {
-		// An ordinary user was answered through .secondary, the very keyring that modules are checked against.
-		if before5(f.Kernel.Release) {
-			return Gate{Name: GateConsulted, Result: ResultUnknown, Evidence: "Linux " + f.Kernel.Release + " may ask .builtin_trusted_keys alone", Source: "/proc/sys/kernel/osrelease"}
-		}
-		return Gate{Name: GateConsulted, Result: Pass, Evidence: "the kernel answered for .secondary_trusted_keys, against which modules are checked", Source: oracle}
-	}
-	return fromReading(GateConsulted, Consulted(f.Rings, f.Kernel, found.ring))
+	return fromReading(GateConsulted, found.at.consulted)
 }
 
 // revocationGate: a hash on the blacklist shows in certificateGate, since the kernel then refuses the certificate. Revoked
@@ -59,10 +58,12 @@ func revocationGate(f Facts) Gate {
 	gate := Gate{Name: GateRevocation, Result: Pass, Source: "/proc/keys (keyctl)"}
 	if f.RingsErr != nil {
 		if value, known := f.Kernel.Config.Value("SYSTEM_REVOCATION_LIST"); known && value == "n" {
+			gate.Forgeable = "root"
 			gate.Evidence, gate.Source = "this kernel keeps no list of revoked certificates (CONFIG_SYSTEM_REVOCATION_LIST is not set)", f.Kernel.ConfigPath
 			return gate
 		}
-		gate.Result, gate.Evidence, gate.Fix = ResultUnknown, ".blacklist was not seen: "+f.RingsErr.Error(), "sudo kkeys trusted …"
+		gate.Result, gate.Evidence = ResultUnknown, ".blacklist was not seen: "+f.RingsErr.Error()
+		gate.NeedsRoot = errors.Is(f.RingsErr, keyring.ErrNotVisible)
 		return gate
 	}
 	ring := keyring.Named(f.Rings, keyring.Blacklist)
@@ -77,7 +78,7 @@ func revocationGate(f Facts) Gate {
 		gate.Evidence = fmt.Sprintf("no revoked certificate in .blacklist, %d hashes", ring.Hashes())
 		return gate
 	case f.Inquiry == nil:
-		gate.Result, gate.Evidence = ResultUnknown, "the kernel could not be asked: "+f.InquiryErr.Error()
+		gate.Result, gate.Evidence = ResultUnknown, notAsked(f)
 		return gate
 	}
 	gate.Source = oracle
@@ -91,6 +92,28 @@ func revocationGate(f Facts) Gate {
 		gate.Result, gate.Evidence = ResultUnknown, answer.Err.Error()
 	default:
 		gate.Result, gate.Evidence = ResultUnknown, ".blacklist was not asked"
+	}
+	return gate
+}
+
+// codeSigningGate: SUSE's kernels want the extended key usage codeSigning of a module's signer (CONFIG_CHECK_CODESIGN_EKU, their
+// pkcs7_trust.c, check_codesign_eku).
+func codeSigningGate(f Facts) Gate {
+	gate := Gate{Name: GateCodeSigning, Source: f.Kernel.ConfigPath}
+	value, known := f.Kernel.Config.Value("CHECK_CODESIGN_EKU")
+	has := slices.Contains(f.Certificate.Details().ExtendedKeyUsage, "codeSigning")
+	switch {
+	case known && value != "y":
+		gate.Result, gate.Evidence = NotApplicable, "this kernel asks for no extended key usage"
+	case has:
+		gate.Result, gate.Evidence, gate.Source = Pass, "it has the extended key usage codeSigning", "the certificate"
+	case known:
+		gate.Result, gate.Evidence = Fail, "this kernel takes modules only from signers with the extended key usage codeSigning (CONFIG_CHECK_CODESIGN_EKU)"
+	case f.Kernel.Distribution.Expect().CodeSigning == kernel.No:
+		gate.Result, gate.Evidence = NotApplicable, "kernels of this distribution ask for no extended key usage"
+		gate.Source, gate.Forgeable = "/etc/os-release", "whoever runs another kernel than the distribution's"
+	default:
+		gate.Result, gate.Evidence, gate.Source = ResultUnknown, "it lacks the extended key usage codeSigning, which some kernels ask for, and no kernel configuration was found", "/boot/config-"+f.Kernel.Release
 	}
 	return gate
 }

@@ -12,13 +12,24 @@ import (
 // Facts are what was seen of one certificate and of the kernel it is asked about.
 type Facts struct {
 	Certificate *certs.Certificate
+	// Named is how a module's signature names the certificate; sign-file's way when no module was looked at.
+	Named certs.Lookup
 	// Rings are the kernel's keyrings; RingsErr says why there are none, most often [keyring.ErrNotVisible].
 	Rings    []keyring.Ring
 	RingsErr error
-	// Inquiry is what the kernel answered when asked with [Questions]; InquiryErr says why it was not asked.
+	// Inquiry is what the kernel answered about the certificate when asked with [Questions]; InquiryErr says why it was not asked.
 	Inquiry    *keyring.Inquiry
 	InquiryErr error
-	Kernel     kernel.Status
+	// Witnesses are the answers about certificates that name this one as their issuer ([certs.Certificate.Witness]), by the way in
+	// which they do; WitnessErr says why one is missing.
+	Witnesses  map[certs.Lookup]*keyring.Inquiry
+	WitnessErr error
+	// Probes are the load probes for the certificate's key, nil if none were made; ProbesErr says why they could not be.
+	Probes    *kernel.Probes
+	ProbesErr error
+	// Platform tells whether .platform is consulted, where a load probe has shown it ([PlatformConsulted]).
+	Platform kernel.Reading
+	Kernel   kernel.Status
 }
 
 // Value is the answer to the question, in three values.
@@ -46,6 +57,7 @@ type Verdict struct {
 	Proof   Proof  // empty when the verdict rests on none
 	Keyring string // where the key is, with its dot; empty when it was not found or only the chain was proven
 	Gates   []Gate
+	Warning string // of a load probe that did what none should; to be shown
 }
 
 // Result is what a gate says.
@@ -66,37 +78,68 @@ type Gate struct {
 	Evidence  string // what was seen, in a sentence; may hold text from certificates and must be made printable
 	Source    string // where it was seen
 	Forgeable string // who could make this source lie; empty when only the kernel or the firmware could
-	Fix       string // what mends it, as a command where there is one
+	NeedsRoot bool   // root could tell
 }
 
 // The names of the gates, in the order in which they are given.
 const (
+	GateModule      = "module-signature"
+	GateCompression = "compression"
 	GateSignatures  = "module-signatures"
 	GateCertificate = "certificate-accepted"
 	GatePresent     = "key-present"
+	GateSigner      = "signer-id"
 	GateConsulted   = "keyring-consulted"
 	GateRevocation  = "not-revoked"
+	GateCodeSigning = "code-signing"
+	GateProbe       = "load-probe"
 	GateEnforcement = "enforcement"
 )
 
-// Judge draws the verdict.
+// Judge draws the verdict. Only the kernel's own check gives a yes: whatever rests on a match of names or ids has a gate that is unknown.
 func Judge(f Facts) Verdict {
+	if f.RingsErr == nil && keyring.Named(f.Rings, keyring.Builtin) == nil && keyring.Named(f.Rings, keyring.System) == nil {
+		// Every kernel that checks modules has one of them: what shows neither shows nothing.
+		f.RingsErr = keyring.ErrUnavailable
+	}
 	found := locate(f)
-	v := Verdict{Proof: found.proof, Keyring: found.ring}
+	v := Verdict{Proof: found.proof}
+	if found.at != nil {
+		v.Keyring = found.at.ring
+	}
 	v.Gates = []Gate{
 		signaturesGate(f.Kernel),
 		certificateGate(f),
 		found.gate,
-		consultedGate(f, found),
+		signerGate(f, found),
+		consultedGate(found),
 		revocationGate(f),
+		codeSigningGate(f),
 	}
 	v.Value = conclude(v.Gates)
-	// Certainty about a no needs no certainty about where the key is; a yes needs the kernel's own check.
-	if v.Value == Trusted && v.Proof != KeyringRestriction {
-		v.Value = Unknown
-	}
+	v.prove(f)
 	v.Gates = append(v.Gates, enforcementGate(f.Kernel))
 	return v
+}
+
+// prove lets load probes decide: they are the kernel's answer to the very question.
+func (v *Verdict) prove(f Facts) {
+	gate := Gate{Name: GateProbe, Source: "the kernel (init_module)"}
+	switch {
+	case f.ProbesErr != nil:
+		gate.Result, gate.Evidence = ResultUnknown, f.ProbesErr.Error()
+	case f.Probes == nil:
+		return
+	default:
+		probed := JudgeProbes(f.Probes, f.Kernel)
+		gate.Result = map[Value]Result{Trusted: Pass, Untrusted: Fail, Unknown: ResultUnknown}[probed.Value]
+		gate.Evidence = probed.Evidence + " (" + probed.Seen + ")"
+		v.Warning = probed.Warning
+		if probed.Value != Unknown {
+			v.Value, v.Proof = probed.Value, LoadProbe
+		}
+	}
+	v.Gates = append(v.Gates, gate)
 }
 
 // conclude: one failed gate is a no, one unknown gate takes away the yes.

@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -20,6 +21,16 @@ func selfSigned(t *testing.T) *certs.Certificate {
 func leaf(t *testing.T) *certs.Certificate {
 	ca := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("ca")}, SKID: []byte{9}})
 	return parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{1, 2, 3}, Signer: ca, Key: certtest.RSA(2048, 7)}))
+}
+
+// unverifiable is self-signed with an algorithm that kkeys does not know.
+func unverifiable(t *testing.T) *certs.Certificate {
+	algorithm := []byte{0x30, 5, 6, 3, 0x2a, 3, 4}
+	return parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{1, 2, 3}, Algorithm: algorithm, OuterAlgorithm: algorithm}))
+}
+
+func codeSigning(t *testing.T) *certs.Certificate {
+	return parse(t, certtest.SelfSignedWith(t, "me", certtest.RSA(2048, 9)))
 }
 
 // sameName is issued by a key whose name is the certificate's own: self-issued by its text, not by its signature.
@@ -82,83 +93,184 @@ func healthy() kernel.Status {
 
 type vouched = map[keyring.Restriction]error
 
+// at makes the answers that are the same for some keyrings.
+func at(err error, rings ...keyring.Serial) vouched {
+	given := vouched{}
+	for _, r := range rings {
+		given[keyring.ByRing(r)] = err
+		if r == machine || r == builtin {
+			given[keyring.ByRing(secondary)], given[keyring.BySecondary] = err, err
+		}
+		if r == builtin {
+			given[keyring.ByBuiltin] = err
+		}
+	}
+	return given
+}
+
+var mismatch = keyring.ErrMismatch
+
 func TestJudge(t *testing.T) {
-	inMachine := vouched{keyring.BySecondary: nil, keyring.ByRing(secondary): nil, keyring.ByRing(machine): nil}
+	inMachine := at(nil, machine)
+	finds := at(mismatch, machine) // what a witness is answered where its signer is
+	namesake := func() []keyring.Ring { return put(debian(), keyring.Machine, keyring.TypeAsymmetric, "me: 010203") }
 	for _, c := range []struct {
-		name    string
-		cert    func(*testing.T) *certs.Certificate
-		rings   func() []keyring.Ring // nil: not visible
-		answers vouched
-		change  func(*Facts)
-		value   Value
-		proof   Proof
-		ring    string
-		gate    string // one that must say why
-		says    string
+		name     string
+		cert     func(*testing.T) *certs.Certificate
+		rings    func() []keyring.Ring // nil: not visible
+		answers  vouched
+		bySerial vouched // the witness that names issuer and serial
+		byKeyID  vouched // the witness that names the key id
+		change   func(*Facts)
+		value    Value
+		proof    Proof
+		ring     string
+		gate     string // one that must say why
+		says     string
 	}{
-		{name: "enrolled", cert: selfSigned, rings: debian, answers: inMachine,
+		{name: "enrolled", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, byKeyID: finds,
 			value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GatePresent, says: "verified"},
-		{name: "builtin", cert: selfSigned, rings: debian, answers: vouched{keyring.ByBuiltin: nil, keyring.BySecondary: nil, keyring.ByRing(secondary): nil, keyring.ByRing(builtin): nil},
+		{name: "builtin", cert: selfSigned, rings: debian, answers: at(nil, builtin), bySerial: at(mismatch, builtin), byKeyID: at(mismatch, builtin),
 			value: Trusted, proof: KeyringRestriction, ring: keyring.Builtin},
-		{name: "added to secondary by root", cert: selfSigned, rings: debian, answers: vouched{keyring.BySecondary: nil, keyring.ByRing(secondary): nil},
+		{name: "added to secondary by root", cert: selfSigned, rings: debian, answers: vouched{keyring.BySecondary: nil, keyring.ByRing(secondary): nil}, bySerial: at(mismatch, secondary),
 			value: Trusted, proof: KeyringRestriction, ring: keyring.Secondary},
 		{name: "nowhere", cert: selfSigned, rings: debian, value: Untrusted, gate: GatePresent, says: "no keyring holds its key"},
-		{name: "only in platform", cert: selfSigned, rings: debian, answers: vouched{keyring.ByRing(platform): nil},
+		{name: "only in platform", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform),
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "patch"},
-		{name: "same name and id, other key", cert: selfSigned, rings: func() []keyring.Ring { return put(debian(), keyring.Machine, keyring.TypeAsymmetric, "me: 010203") },
-			answers: vouched{keyring.ByRing(machine): keyring.ErrMismatch}, value: Untrusted, gate: GatePresent, says: "another key"},
-		{name: "a match that cannot be proven", cert: selfSigned, rings: func() []keyring.Ring { return put(debian(), keyring.Machine, keyring.TypeAsymmetric, "me: 010203") },
-			answers: vouched{keyring.ByRing(machine): keyring.ErrCrypto}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "not able to prove"},
+		{name: "only in platform, which is consulted", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform),
+			change: platformConsulted, value: Trusted, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "proven"},
+		{name: "only in platform, which is not consulted", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform),
+			change: func(f *Facts) { f.Platform = kernel.Reading{Answer: kernel.No, Evidence: "disproven"} }, value: Untrusted, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "disproven"},
+		{name: "in platform, another key of this id in machine", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform, machine), byKeyID: at(mismatch, platform),
+			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "none or another"},
+		{name: "in platform, the head gives no answer", cert: selfSigned, rings: debian, answers: at(nil, platform),
+			bySerial: merge(at(mismatch, platform), vouched{keyring.ByRing(secondary): keyring.ErrUnavailable}),
+			change:   platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "could not be asked"},
+		{name: "in platform and in machine", cert: selfSigned, rings: debian, answers: at(nil, machine, platform), bySerial: at(mismatch, machine, platform),
+			value: Trusted, proof: KeyringRestriction, ring: keyring.Machine},
+		{name: "renewed: the same key under another serial number", cert: selfSigned, rings: namesake, answers: inMachine, byKeyID: finds,
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "sign-file -k"},
+		{name: "the same key under another certificate altogether", cert: selfSigned, rings: debian, answers: inMachine,
+			value: Untrusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "neither by"},
+		{name: "renewed in machine, itself in platform", cert: selfSigned, rings: debian, answers: at(nil, machine, platform), bySerial: at(mismatch, platform), byKeyID: finds,
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "sign-file -k"},
+		{name: "another key of this issuer and serial in builtin is found first", cert: selfSigned, rings: debian, answers: inMachine,
+			bySerial: merge(finds, vouched{keyring.ByRing(secondary): keyring.ErrNoVoucher}), byKeyID: finds,
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "none or another"},
+		{name: "witness not answered", cert: selfSigned, rings: debian, answers: inMachine, bySerial: unavailable(), byKeyID: unavailable(),
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "could not be asked"},
+		{name: "same name and id, other key", cert: selfSigned, rings: namesake, answers: at(mismatch, machine), bySerial: finds, byKeyID: finds,
+			value: Untrusted, gate: GatePresent, says: "another key"},
+		{name: "same id, several entries, the kernel took one", cert: selfSigned,
+			rings:   func() []keyring.Ring { return put(namesake(), keyring.Platform, keyring.TypeAsymmetric, "you: 010203") },
+			answers: at(mismatch, machine, platform), bySerial: finds, byKeyID: at(mismatch, machine, platform),
+			value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "there may be several"},
+		{name: "same name, several entries, the kernel took one", cert: selfSigned,
+			rings:   func() []keyring.Ring { return put(namesake(), keyring.Machine, keyring.TypeAsymmetric, "me: 99") },
+			answers: at(mismatch, machine), bySerial: finds, value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		{name: "a match that cannot be proven", cert: selfSigned, rings: namesake, answers: at(keyring.ErrCrypto, machine),
+			bySerial: finds, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "not able to prove"},
+		{name: "a match in the listing alone", cert: selfSigned, rings: namesake, answers: unavailable(), bySerial: unavailable(),
+			value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "an entry of .machine"},
+		{name: "a match of the key id alone", cert: leaf, rings: func() []keyring.Ring {
+			return put(debian(), keyring.Machine, keyring.TypeAsymmetric, "renamed: 010203")
+		},
+			answers: unavailable(), bySerial: unavailable(), value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		{name: "ca_keys= excludes the key", cert: selfSigned, rings: namesake, answers: at(keyring.ErrExcluded, machine), bySerial: at(keyring.ErrExcluded, machine),
+			value: Unknown, proof: IDMatch, ring: keyring.Machine},
 		{name: "leaf of a trusted key", cert: leaf, rings: debian, answers: inMachine,
 			value: Unknown, gate: GatePresent, says: "does not hold its own key"},
 		{name: "leaf of a trusted key with the key's own name", cert: sameName, rings: debian, answers: inMachine,
 			value: Unknown, gate: GatePresent, says: "does not hold its own key"},
-		{name: "leaf that is enrolled itself", cert: leaf, rings: func() []keyring.Ring { return put(debian(), keyring.Machine, keyring.TypeAsymmetric, "me: 010203") },
+		{name: "leaf that is enrolled itself", cert: leaf, rings: namesake, bySerial: finds, byKeyID: finds,
 			value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "cannot be proven"},
-		{name: "leaf of a stranger", cert: leaf, rings: debian, value: Untrusted, gate: GatePresent, says: "no entry"},
-		{name: "leaf, and an entry without an id", cert: leaf, rings: func() []keyring.Ring { return put(debian(), keyring.Secondary, keyring.TypeAsymmetric, "mine") },
-			value: Unknown, gate: GatePresent, says: "has a description without one"},
-		{name: "machine not linked", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[1].Rings = r[1].Rings[:1]; return r }, answers: vouched{keyring.ByRing(machine): nil},
+		{name: "leaf that is enrolled itself, and so is its issuer", cert: leaf, rings: namesake, answers: inMachine, bySerial: finds, byKeyID: finds,
+			value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "cannot be proven"},
+		{name: "leaf of a stranger", cert: leaf, rings: debian, value: Untrusted, gate: GatePresent, says: "the kernel was asked about each"},
+		{name: "leaf of a stranger, no witness", cert: leaf, rings: debian, bySerial: unavailable(), byKeyID: unavailable(), value: Untrusted, gate: GatePresent, says: "no entry"},
+		{name: "leaf, no witness, and an entry without an id", cert: leaf, rings: func() []keyring.Ring { return put(debian(), keyring.Secondary, keyring.TypeAsymmetric, "mine") },
+			bySerial: unavailable(), value: Unknown, gate: GatePresent, says: "has a description without one"},
+		{name: "leaf, no witness, and entries not seen", cert: leaf, rings: func() []keyring.Ring { r := debian(); r[3].Unseen = 2; return r },
+			bySerial: unavailable(), value: Unknown, gate: GatePresent, says: "2 entries of .platform"},
+		{name: "leaf, no witness, and an entry without an id that does not matter", cert: leaf,
+			rings:    func() []keyring.Ring { return put(debian(), keyring.Blacklist, keyring.TypeBlacklist, "mine") },
+			bySerial: unavailable(), value: Untrusted},
+		{name: "signature of an algorithm that kkeys does not know", cert: unverifiable, rings: namesake, answers: inMachine, bySerial: finds, byKeyID: finds,
+			value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "whether the certificate is self-signed cannot be told"},
+		{name: "signature of an algorithm that kkeys does not know, vouched for", cert: unverifiable, rings: debian, answers: inMachine,
+			value: Unknown, gate: GatePresent, says: "whether it is self-signed cannot be told"},
+		{name: "machine not linked", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[1].Rings = r[1].Rings[:1]; return r },
+			answers: vouched{keyring.ByRing(machine): nil}, bySerial: vouched{keyring.ByRing(machine): mismatch},
 			value: Untrusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateConsulted, says: "not linked"},
-		{name: "builtin cut from secondary", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[1].Rings = nil; return r }, answers: vouched{keyring.ByBuiltin: nil, keyring.ByRing(builtin): nil},
+		{name: "a link of secondary not seen", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[1].Rings, r[1].Unseen = nil, 1; return r },
+			answers: vouched{keyring.ByRing(machine): nil}, bySerial: vouched{keyring.ByRing(machine): mismatch},
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateConsulted, says: "could not be seen"},
+		{name: "builtin cut from secondary", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[1].Rings = nil; return r },
+			answers: vouched{keyring.ByBuiltin: nil, keyring.ByRing(builtin): nil}, bySerial: vouched{keyring.ByRing(builtin): mismatch},
 			value: Untrusted, proof: KeyringRestriction, ring: keyring.Builtin, gate: GateConsulted, says: "not linked"},
-		{name: "no secondary", cert: selfSigned, rings: func() []keyring.Ring { return debian()[:1] }, answers: vouched{keyring.ByBuiltin: nil, keyring.BySecondary: nil, keyring.ByRing(builtin): nil},
+		{name: "builtin cut from secondary on an old kernel", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[1].Rings = nil; return r },
+			answers: vouched{keyring.ByRing(builtin): nil}, bySerial: vouched{keyring.ByRing(builtin): mismatch}, change: func(f *Facts) { f.Kernel.Release = "4.19.0" },
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Builtin, gate: GateConsulted, says: "directly"},
+		{name: "no secondary", cert: selfSigned, rings: func() []keyring.Ring { return debian()[:1] }, answers: at(nil, builtin), bySerial: at(mismatch, builtin),
 			value: Trusted, proof: KeyringRestriction, ring: keyring.Builtin},
-		{name: "kernel 4.19", cert: selfSigned, rings: debian, answers: inMachine, change: func(f *Facts) { f.Kernel.Release = "4.19.0-21-amd64" },
+		{name: "no secondary, in machine", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); return append(r[:1:1], r[2]) },
+			answers: vouched{keyring.ByRing(machine): nil}, bySerial: vouched{keyring.ByRing(machine): mismatch},
+			value: Untrusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateConsulted, says: "no .secondary_trusted_keys"},
+		{name: "kernel 4.19", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Release = "4.19.0-21-amd64" },
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateConsulted, says: "before 5.0"},
-		{name: "no module signatures", cert: selfSigned, rings: debian, answers: inMachine,
+		{name: "kernel of an unknown release", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Release = "" },
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine},
+		{name: "no module signatures", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds,
 			change: func(f *Facts) { f.Kernel.Signatures = kernel.Reading{Answer: kernel.No, Evidence: "checks none"} }, value: Untrusted,
 			proof: KeyringRestriction, ring: keyring.Machine, gate: GateSignatures, says: "checks none"},
-		{name: "module signatures not known", cert: selfSigned, rings: debian, answers: inMachine,
+		{name: "module signatures not known", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds,
 			change: func(f *Facts) { f.Kernel.Signatures = kernel.Reading{Evidence: "no /sys"} }, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine},
 		{name: "refused as blacklisted", cert: selfSigned, rings: debian, change: func(f *Facts) { f.Inquiry = &keyring.Inquiry{Refused: fmt.Errorf("%w: errno", keyring.ErrRejected)} },
 			value: Untrusted, gate: GateCertificate, says: "rejects"},
-		{name: "quota", cert: selfSigned, rings: debian, change: func(f *Facts) { f.Inquiry = &keyring.Inquiry{Refused: keyring.ErrQuota} }, value: Unknown, gate: GateCertificate, says: "quota"},
-		{name: "called otherwise by the kernel", cert: selfSigned, rings: debian, answers: inMachine, change: func(f *Facts) { f.Inquiry.Description = "you: 01" },
+		{name: "quota", cert: selfSigned, rings: debian, change: func(f *Facts) { f.Inquiry, f.InquiryErr, f.Witnesses = nil, keyring.ErrQuota, nil }, value: Untrusted, gate: GateCertificate, says: "quota"},
+		{name: "quota, and an entry of its name", cert: selfSigned, rings: namesake, change: func(f *Facts) { f.Inquiry, f.InquiryErr, f.Witnesses = nil, keyring.ErrQuota, nil },
+			value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		{name: "called otherwise by the kernel", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Inquiry.Description = "you: 01" },
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCertificate, says: "report"},
 		{name: "revoked", cert: selfSigned, rings: func() []keyring.Ring { return put(debian(), keyring.Blacklist, keyring.TypeAsymmetric, "me: 010203") },
-			answers: vouched{keyring.ByRing(machine): nil, keyring.ByRing(blacklist): nil}, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "revoked"},
+			answers: at(nil, machine, blacklist), bySerial: finds, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "revoked"},
 		{name: "others revoked", cert: selfSigned, rings: func() []keyring.Ring { return put(debian(), keyring.Blacklist, keyring.TypeAsymmetric, "you: 04") },
-			answers: inMachine, value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "no revoked certificate"},
+			answers: inMachine, bySerial: finds, value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "no revoked certificate"},
+		{name: "others revoked, .blacklist gives no answer", cert: selfSigned, rings: func() []keyring.Ring { return put(debian(), keyring.Blacklist, keyring.TypeAsymmetric, "you: 04") },
+			answers: merge(inMachine, at(keyring.ErrUnavailable, blacklist)), bySerial: finds, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "cannot be used"},
+		{name: "others revoked, nothing asked", cert: selfSigned, rings: func() []keyring.Ring { return put(namesake(), keyring.Blacklist, keyring.TypeAsymmetric, "you: 04") },
+			change: func(f *Facts) { f.Inquiry, f.InquiryErr, f.Witnesses = nil, keyring.ErrQuota, nil }, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GateRevocation, says: "quota"},
 		{name: "hashes revoked", cert: selfSigned, rings: func() []keyring.Ring { return put(debian(), keyring.Blacklist, keyring.TypeBlacklist, "bin:00") },
-			answers: inMachine, value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "1 hashes"},
-		{name: "blacklist partly unseen", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[4].Unseen = 2; return r }, answers: inMachine,
+			answers: inMachine, bySerial: finds, value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "1 hashes"},
+		{name: "blacklist partly unseen", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[4].Unseen = 2; return r }, answers: inMachine, bySerial: finds,
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "could not be seen"},
-		{name: "old kernel without restrictions, id there", cert: selfSigned, rings: func() []keyring.Ring { return put(debian(), keyring.Machine, keyring.TypeAsymmetric, "me: 010203") },
-			answers: unavailable(), value: Unknown, proof: IDMatch, ring: keyring.Machine},
-		{name: "old kernel without restrictions, id not there", cert: selfSigned, rings: debian, answers: unavailable(), value: Untrusted, gate: GatePresent, says: "no entry"},
-		{name: "cannot ask, cannot see", cert: selfSigned, change: func(f *Facts) { f.Inquiry, f.InquiryErr = nil, keyring.ErrUnavailable }, value: Unknown, gate: GatePresent, says: "neither"},
+		{name: "old kernel without restrictions, id not there", cert: selfSigned, rings: debian, answers: unavailable(), bySerial: unavailable(), byKeyID: unavailable(), value: Untrusted, gate: GatePresent, says: "no entry"},
+		{name: "cannot ask, cannot see", cert: selfSigned, change: func(f *Facts) { f.Inquiry, f.InquiryErr, f.Witnesses = nil, keyring.ErrUnavailable, nil }, value: Unknown, gate: GatePresent, says: "could not be seen"},
+		{name: "nothing at all", cert: selfSigned, change: func(f *Facts) { *f = Facts{Certificate: f.Certificate} }, value: Unknown, gate: GateCertificate, says: "not asked"},
+		{name: "SUSE, without codeSigning", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Config["CHECK_CODESIGN_EKU"] = "y" },
+			value: Untrusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCodeSigning, says: "only from signers"},
+		{name: "SUSE, with codeSigning", cert: codeSigning, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Config["CHECK_CODESIGN_EKU"] = "y" },
+			value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCodeSigning, says: "it has"},
+		{name: "no configuration, without codeSigning", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Config = nil },
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCodeSigning, says: "no kernel configuration"},
+		{name: "no configuration, Debian", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds,
+			change: func(f *Facts) { f.Kernel.Config, f.Kernel.Distribution.ID = nil, "debian" }, value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCodeSigning, says: "of this distribution"},
+		{name: "no configuration, with codeSigning", cert: codeSigning, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Config = nil },
+			value: Trusted, proof: KeyringRestriction, ring: keyring.Machine},
 
-		{name: "ordinary user, enrolled", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, value: Trusted, proof: KeyringRestriction, ring: keyring.Secondary},
-		{name: "ordinary user, builtin", cert: selfSigned, answers: vouched{keyring.BySecondary: nil, keyring.ByBuiltin: nil}, value: Trusted, proof: KeyringRestriction, ring: keyring.Builtin},
+		{name: "ordinary user, enrolled", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, bySerial: vouched{keyring.BySecondary: mismatch}, value: Trusted, proof: KeyringRestriction, ring: keyring.Secondary},
+		{name: "ordinary user, builtin", cert: selfSigned, answers: vouched{keyring.BySecondary: nil, keyring.ByBuiltin: nil}, bySerial: vouched{keyring.BySecondary: mismatch}, value: Trusted, proof: KeyringRestriction, ring: keyring.Builtin},
+		{name: "ordinary user, renewed", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, byKeyID: vouched{keyring.BySecondary: mismatch}, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary, gate: GateSigner, says: "-k"},
 		{name: "ordinary user, builtin cut from secondary", cert: selfSigned, answers: vouched{keyring.ByBuiltin: nil}, value: Unknown},
-		{name: "ordinary user, nowhere that may be asked", cert: selfSigned, value: Unknown, gate: GatePresent, says: "ordinary user"},
+		{name: "ordinary user, nowhere that may be asked", cert: selfSigned, value: Unknown, gate: GatePresent, says: "by name"},
+		{name: "ordinary user, another key of that name", cert: selfSigned, answers: vouched{keyring.BySecondary: mismatch}, bySerial: vouched{keyring.BySecondary: mismatch}, value: Unknown, proof: IDMatch, ring: keyring.Secondary},
 		{name: "ordinary user, leaf of a trusted key", cert: leaf, answers: vouched{keyring.BySecondary: nil}, value: Unknown, gate: GatePresent, says: "does not hold its own key"},
-		{name: "ordinary user, kernel with revoked certificates", cert: selfSigned, answers: vouched{keyring.BySecondary: nil},
+		{name: "ordinary user, leaf that is enrolled itself", cert: leaf, bySerial: vouched{keyring.BySecondary: mismatch}, value: Unknown, proof: IDMatch, ring: keyring.Secondary},
+		{name: "ordinary user, kernel with revoked certificates", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, bySerial: vouched{keyring.BySecondary: mismatch},
 			change: func(f *Facts) { f.Kernel.Config["SYSTEM_REVOCATION_LIST"] = "y" }, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary, gate: GateRevocation, says: "not seen"},
-		{name: "ordinary user, no configuration", cert: selfSigned, answers: vouched{keyring.BySecondary: nil},
+		{name: "ordinary user, no configuration", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, bySerial: vouched{keyring.BySecondary: mismatch},
 			change: func(f *Facts) { f.Kernel.Config = nil }, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary},
-		{name: "ordinary user, kernel 4.19", cert: selfSigned, answers: vouched{keyring.BySecondary: nil},
+		{name: "ordinary user, kernel 4.19", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, bySerial: vouched{keyring.BySecondary: mismatch},
 			change: func(f *Facts) { f.Kernel.Release = "4.19.0" }, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -169,6 +281,9 @@ func TestJudge(t *testing.T) {
 				f.RingsErr = keyring.ErrNotVisible
 			}
 			f.Inquiry = answers(f.Certificate, f.Rings, c.answers)
+			f.Witnesses = map[certs.Lookup]*keyring.Inquiry{
+				certs.ByIssuerAndSerial: answers(f.Certificate, f.Rings, c.bySerial), certs.ByKeyID: answers(f.Certificate, f.Rings, c.byKeyID),
+			}
 			if c.change != nil {
 				c.change(&f)
 			}
@@ -181,6 +296,16 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+}
+
+func platformConsulted(f *Facts) { f.Platform = kernel.Reading{Answer: kernel.Yes, Evidence: "proven"} }
+
+func merge(all ...vouched) vouched {
+	merged := vouched{}
+	for _, v := range all {
+		maps.Copy(merged, v)
+	}
+	return merged
 }
 
 // unavailable: no restriction could be set, as before Linux 4.12.
@@ -216,7 +341,8 @@ func TestTrustedNeedsEverything(t *testing.T) {
 	base := func() Facts {
 		rings := debian()
 		return Facts{Certificate: c, Rings: rings, Kernel: healthy(),
-			Inquiry: answers(c, rings, vouched{keyring.BySecondary: nil, keyring.ByRing(secondary): nil, keyring.ByRing(machine): nil})}
+			Inquiry:   answers(c, rings, at(nil, machine)),
+			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine))}}
 	}
 	if v := Judge(base()); v.Value != Trusted {
 		t.Fatalf("the base is not trusted:\n%s", show(v))
@@ -233,6 +359,10 @@ func TestTrustedNeedsEverything(t *testing.T) {
 		"signatures unknown": func(f *Facts) { f.Kernel.Signatures.Answer = kernel.Unknown },
 		"no signatures":      func(f *Facts) { f.Kernel.Signatures.Answer = kernel.No },
 		"not self-signed":    func(f *Facts) { f.Certificate = leaf(t) },
+		"no witness":         func(f *Facts) { f.Witnesses = nil },
+		"witness unclear":    func(f *Facts) { f.Witnesses[certs.ByIssuerAndSerial] = answers(c, f.Rings, unavailable()) },
+		"signer not found":   func(f *Facts) { f.Witnesses[certs.ByIssuerAndSerial] = answers(c, f.Rings, nil) },
+		"no release":         func(f *Facts) { f.Kernel.Release = "" },
 	} {
 		f := base()
 		change(&f)

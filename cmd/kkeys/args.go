@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -23,6 +25,9 @@ func reorder(app *cli.App, args []string) ordered {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		switch {
+		case arg == "--" && o.command == "":
+			rest = append(rest, arg) // no argument can stand before a command
+			i = len(args)
 		case arg == "--":
 			rest = append(rest, args[i+1:]...)
 			i = len(args)
@@ -39,7 +44,7 @@ func reorder(app *cli.App, args []string) ordered {
 				words = args[i : i+2]
 				i++
 			}
-			if isGlobal(app, flag) || o.command == "" {
+			if slices.Contains(app.Flags, flag) || o.command == "" {
 				global = append(global, words...)
 			} else {
 				flags = append(flags, words...)
@@ -62,10 +67,8 @@ func reorder(app *cli.App, args []string) ordered {
 func lookup(flags []cli.Flag, arg string) (cli.Flag, bool) {
 	name, _, inline := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	for _, flag := range flags {
-		for _, n := range flag.Names() {
-			if n == name {
-				return flag, inline
-			}
+		if slices.Contains(flag.Names(), name) {
+			return flag, inline
 		}
 	}
 	return nil, inline
@@ -76,15 +79,12 @@ func takesValue(flag cli.Flag) bool {
 	return flag != nil && !boolean
 }
 
-func isGlobal(app *cli.App, flag cli.Flag) bool {
-	for _, f := range app.Flags {
-		if f == flag {
-			return true
-		}
-	}
-	return false
-}
-
+// isSet tells whether arg switches the flag of that name on.
 func isSet(flag cli.Flag, name, arg string) bool {
-	return flag != nil && flag.Names()[0] == name && !strings.HasSuffix(arg, "=false")
+	if flag == nil || flag.Names()[0] != name {
+		return false
+	}
+	_, value, inline := strings.Cut(arg, "=")
+	on, err := strconv.ParseBool(value)
+	return !inline || on || err != nil
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"kkeys/efivars"
 	"kkeys/mok"
 )
 
@@ -32,6 +35,9 @@ func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
 		return usage("cancel takes no arguments")
 	}
 	if _, err := s.machine.Variables.List(); err != nil {
+		if errors.Is(err, efivars.ErrDenied) {
+			err = fmt.Errorf("%w: %w", errUnread, err)
+		}
 		return err
 	}
 	done, err := mok.Cancel(s.machine.Variables)

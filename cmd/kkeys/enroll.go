@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"kkeys/certs"
+	"kkeys/efivars"
 	"kkeys/internal/printable"
 	"kkeys/machine"
 	"kkeys/mok"
@@ -42,8 +44,8 @@ func (s *session) enroll() *cli.Command {
 		Name:      "enroll",
 		Usage:     "ask shim's MokManager to enroll certificates at the next boot",
 		ArgsUsage: "CERT…",
-		Description: "Stages a MOK enrolment in EFI variables, after checking that it cannot stop the machine from booting and that MokManager\n" +
-			"will take it. Whoever sits at the console confirms it at the next boot with a one-time password. Nothing is written\n" +
+		Description: "Stages a MOK enrolment in EFI variables, after looking for what would make it stop the next boot or be useless.\n" +
+			"Whoever sits at the console confirms it at the next boot with a one-time password. Nothing is written\n" +
 			"when anything speaks against it.",
 		UsageText: "   kkeys enroll cert.der\n   kkeys enroll cert.pem --generate-password --timeout -1\n   kkeys enroll cert.der --dry-run",
 		Flags: append(passwordFlags(),
@@ -80,24 +82,21 @@ func (s *session) runEnroll(c *cli.Context, document *enrollDocument) error {
 		return err
 	}
 	chain, passed := s.machine.NextBoot()
+	for _, entry := range passed {
+		s.caution(document, "boot order: "+entry)
+	}
 	plan, err := mok.NewPlan(mok.ReadFacts(s.machine.Variables, s.machine.Files, chain), enrolment)
 	if err != nil {
 		return judgeRequests(document.Requests, err)
 	}
-	for _, entry := range passed {
-		document.Warnings = append(document.Warnings, "boot order: "+entry)
+	for _, text := range plan.Warnings {
+		s.caution(document, text)
 	}
-	document.Warnings = append(document.Warnings, plan.Warnings...)
 	if s.machine.HasTPM() {
-		document.Warnings = append(document.Warnings, "enrolling changes TPM register 14: a disk whose key is bound to it will ask for its recovery key")
-	}
-	describePlan(document, plan)
-	if !s.json {
-		for _, w := range document.Warnings {
-			s.warn(w)
-		}
+		s.caution(document, "enrolling changes TPM register 14: a disk whose key is bound to it will ask for its recovery key")
 	}
 	if document.DryRun {
+		describePlan(document, plan)
 		s.sayRequests(document, "would be staged")
 		s.sayPlan(document)
 		return nil
@@ -105,10 +104,24 @@ func (s *session) runEnroll(c *cli.Context, document *enrollDocument) error {
 	return s.stage(c, document, plan)
 }
 
+// caution adds a warning to the document and, where that is not what is printed, says it at once.
+func (s *session) caution(document *enrollDocument, text string) {
+	document.Warnings = append(document.Warnings, text)
+	if !s.json {
+		s.warn(text)
+	}
+}
+
 // stage asks, makes the password record and carries the plan out.
 func (s *session) stage(c *cli.Context, document *enrollDocument, plan *mok.Plan) error {
+	if guarded, ok := s.machine.Variables.(efivars.Guarded); ok {
+		if err := guarded.Writable(); err != nil {
+			refuseAll(document.Requests, err)
+			return err
+		}
+	}
 	if s.prompt != nil && !c.Bool("yes") {
-		answer, err := s.ask(fmt.Sprintf("Ask MokManager to enroll %s at the next boot? [y/N] ", count(len(document.Requests), "key")), false)
+		answer, err := s.ask(fmt.Sprintf("Ask MokManager to enroll %s at the next boot? [y/N] ", count(len(document.Requests), "key", "keys")), false)
 		if err == nil && !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
 			err = coded(exitNo, "not confirmed; nothing was staged")
 		}
@@ -130,6 +143,7 @@ func (s *session) stage(c *cli.Context, document *enrollDocument, plan *mok.Plan
 		document.Requests[i].Action = "staged"
 	}
 	document.Password = generated
+	describePlan(document, plan)
 	s.sayRequests(document, "staged")
 	if generated != "" {
 		s.say("\nPassword to type at the next boot, shown only now: %s", generated)
@@ -145,8 +159,6 @@ func (s *session) readRequests(paths []string, document *enrollDocument, enrolme
 		request := requestDocument{Path: path, Action: "refused"}
 		found, err := machine.CertificateFile(path)
 		switch {
-		case errors.Is(err, certs.ErrPrivateKey):
-			err = fmt.Errorf("%w: %w", errPrivateKey, err)
 		case err != nil && isDecoding(err):
 			err = fmt.Errorf("%w: %w", errNotOne, err)
 		case err != nil:
@@ -174,7 +186,7 @@ func (s *session) readRequests(paths []string, document *enrollDocument, enrolme
 
 // isDecoding tells bytes that are no certificate from a file that could not be read.
 func isDecoding(err error) bool {
-	for _, sentinel := range []error{certs.ErrEmpty, certs.ErrMalformed, certs.ErrTrailing, certs.ErrTooLarge, certs.ErrNotCertificate} {
+	for _, sentinel := range []error{certs.ErrEmpty, certs.ErrMalformed, certs.ErrTrailing, certs.ErrTooLarge, certs.ErrNotCertificate, certs.ErrPrivateKey} {
 		if errors.Is(err, sentinel) {
 			return true
 		}
@@ -182,12 +194,15 @@ func isDecoding(err error) bool {
 	return false
 }
 
-// warnUnfit asks the running kernel whether it could use the certificate for modules at all. One that it cannot may still be meant
-// for boot loaders, so this is no reason to refuse.
+// warnUnfit asks the running kernel whether it could use the certificate for modules at all, or, where it cannot be asked, what every kernel
+// does. A certificate that is of no use for modules may still be meant for boot loaders, so this is no reason to refuse.
 func (s *session) warnUnfit(document *enrollDocument, path string, c *certs.Certificate) {
-	inquiry, err := s.machine.Keyrings.Ask(c.Raw)
-	if err == nil && inquiry.Refused != nil {
-		document.Warnings = append(document.Warnings, fmt.Sprintf("%s: of no use for modules on this kernel: %v", path, inquiry.Refused))
+	unfit := c.Refusal()
+	if inquiry, err := s.machine.Keyrings.Ask(c.Raw); err == nil {
+		unfit = inquiry.Refused
+	}
+	if unfit != nil {
+		s.caution(document, fmt.Sprintf("%s: of no use for modules: %v", path, unfit))
 	}
 }
 
@@ -201,7 +216,7 @@ func judgeRequests(requests []requestDocument, err error) error {
 	var reasons []error
 	for _, reason := range refusal.Reasons {
 		if reason.Certificate < 0 {
-			reasons = append(reasons, reason)
+			reasons = append(reasons, permission(reason))
 			continue
 		}
 		request := &requests[reason.Certificate]
@@ -217,6 +232,14 @@ func judgeRequests(requests []requestDocument, err error) error {
 	}
 	refuseAll(requests, err)
 	return several(reasons)
+}
+
+// permission marks a reason that another user would not have.
+func permission(reason *mok.Reason) error {
+	if errors.Is(reason, mok.ErrCannotTell) && (errors.Is(reason, efivars.ErrDenied) || errors.Is(reason, fs.ErrPermission)) {
+		return fmt.Errorf("%w: %w", errUnread, reason)
+	}
+	return reason
 }
 
 // refuseAll marks the requests that have no reason of their own yet.

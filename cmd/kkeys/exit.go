@@ -65,25 +65,39 @@ func several(errs []error) error {
 	return severalErrors(errs)
 }
 
-// codeOf gives an error's exit code: its own, that of the outcome it wraps, or failed.
+// codeOf gives an error's exit code: the worst of several, or its own, or that of the outcome it wraps.
 func codeOf(err error) int {
-	var own *codedError
-	switch many, ok := err.(severalErrors); {
-	case err == nil:
-		return exitYes
-	case ok:
-		code := exitYes
-		for _, e := range many {
-			code = worse(code, codeOf(e))
-		}
-		return code
-	case errors.As(err, &own):
-		return own.code
+	many, ok := err.(severalErrors)
+	if !ok {
+		return outcomeOf(err).code
 	}
-	for _, outcome := range outcomes {
-		if errors.Is(err, outcome.is) {
-			return outcome.code
-		}
+	code := exitYes
+	for _, e := range many {
+		code = worse(code, codeOf(e))
 	}
-	return exitFailed
+	return code
 }
+
+// outcomeOf finds the outcome that an error wraps. An error that knows its exit code keeps it.
+func outcomeOf(err error) outcome {
+	if err == nil {
+		return outcome{code: exitYes}
+	}
+	found := outcome{name: "failed", code: exitFailed}
+	for _, o := range outcomes {
+		if errors.Is(err, o.is) {
+			found = o
+			break
+		}
+	}
+	var own *codedError
+	if errors.As(err, &own) && own.code != found.code {
+		return outcome{name: codeNames[own.code], code: own.code}
+	}
+	return found
+}
+
+const usageName = "usage"
+
+// codeNames are the stable words for errors that are none of the outcomes.
+var codeNames = map[int]string{exitNo: "refused", exitUsage: usageName, exitUnsure: "cannot-tell", exitFailed: "failed"}

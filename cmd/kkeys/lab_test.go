@@ -255,6 +255,7 @@ func TestLabEnroll(t *testing.T) {
 			module := lab.Strip(t, lab.Module(t, kernel, "dummy"))
 			files := inGuest(t, map[string][]byte{
 				"mine.der": mine.DER, "mine.pem": mine.PEM(), "foreign.der": foreign.DER, "twin.der": twin.DER, "leaf.der": leaf.DER,
+				"mine.key":   mine.KeyPEM(t),
 				"signed.ko":  lab.SignFile(t, "sha256", mine.KeyPEM(t), mine.DER, module),
 				"foreign.ko": lab.SignFile(t, "sha256", foreign.KeyPEM(t), foreign.DER, module),
 				"leaf.ko":    lab.SignFile(t, "sha256", leaf.KeyPEM(t), leaf.DER, module),
@@ -282,6 +283,14 @@ func TestLabEnroll(t *testing.T) {
 				lab.Shell("cat /proc/sys/kernel/tainted"),
 				kkeys("trusted", "/srv/twin.der"),
 				user(kkeys("trusted", "/srv/leaf.der")),
+				kkeys("trusted", "--prove", "--key", "/srv/mine.key", "/srv/mine.der"), // 21
+				kkeys("trusted", "--prove", "/srv/mine.der", "/srv/foreign.der"),
+				kkeys("trusted", "--prove", "/tmp/DB-0001.der"),
+				kkeys("trusted", "/srv/signed.ko", "--prove"),
+				kkeys("trusted", "/srv/foreign.ko"),
+				kkeys("trusted", "--prove", "/srv/leaf.der"),
+				kkeys("status"),
+				lab.Shell("cat /proc/sys/kernel/tainted; cat /proc/modules | grep kkeys; true"),
 			}})
 			machine := decoded[listDocument](t, "list", run.Outputs[0])
 			found := false
@@ -319,6 +328,17 @@ func TestLabEnroll(t *testing.T) {
 			expect(t, run.Outputs[18], 0, "0\n")
 			expect(t, run.Outputs[19], exitNo, "untrusted")
 			expect(t, run.Outputs[20], exitUnsure, "unknown")
+			expect(t, run.Outputs[21], exitYes, "trusted, .machine (proof: load-probe)")
+			expect(t, run.Outputs[22], exitNo, "mine.der: trusted", "foreign.der: untrusted", "(proof: load-probe)")
+			expect(t, run.Outputs[23], exitUnsure, "unknown, an entry of .platform", "the kernel finds a key that is only in .platform", "as sign-file writes them")
+			expect(t, run.Outputs[24], exitYes, "signed.ko: trusted, .machine", "verifies with CN=lab: mine (mok)")
+			expect(t, run.Outputs[25], exitUnsure, "foreign.ko: unknown", "no certificate found on this machine")
+			expect(t, run.Outputs[26], exitNo, "leaf.der: untrusted (proof: load-probe)")
+			expect(t, run.Outputs[27], exitYes, "Secure Boot", "enforced", "integrity")
+			expect(t, run.Outputs[28], 0, "0\n")
+			if strings.Contains(string(run.Outputs[28].Stdout), "kkeys") {
+				t.Errorf("a probe was registered: %s", run.Outputs[28].Stdout)
+			}
 		})
 	}
 }
@@ -409,7 +429,7 @@ func TestLabWithoutMokManager(t *testing.T) {
 	run := boots(t, lab.Machine{WithoutMokManager: true, Files: files, Commands: []lab.Command{
 		kkeys("enroll", "/srv/mine.der", "--password-file", "/srv/password", "--yes"), lab.Shell(requests),
 	}})
-	expect(t, run.Outputs[0], exitNo, "MokManager is missing beside shim: /boot/efi/EFI/debian/mmx64.efi")
+	expect(t, run.Outputs[0], exitNo, "shim cannot start MokManager: /boot/efi/EFI/debian/mmx64.efi")
 	if got := string(run.Outputs[1].Stdout); got != "" {
 		t.Errorf("staged all the same: %s", got)
 	}
@@ -427,7 +447,7 @@ func TestLabContracts(t *testing.T) {
 			for _, c := range []struct{ pkg, run string }{{"certs", "Kernel"}, {"keyring", "Live|Members"}, {"efivars", "Live|Flags"}} {
 				name := "/srv/" + c.pkg + ".test"
 				files[name] = lab.File{Data: lab.TestBinary(t, "kkeys/"+c.pkg), Mode: 0o755}
-				commands = append(commands, lab.Command{Argv: []string{name, "-test.v", "-test.run", c.run}, Env: []string{"KKEYS_LAB=1"}})
+				commands = append(commands, lab.Command{Argv: []string{name, "-test.v", "-test.run", c.run}, Env: []string{"KKEYS_GUEST=1"}})
 			}
 			commands = append(commands, lab.Shell("ls /sys/firmware/efi/efivars | grep -i kkeys; true"))
 			run := boots(t, lab.Machine{Kernel: kernel, Files: files, Commands: commands})

@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,7 +70,7 @@ func (s *session) runList(c *cli.Context, document *listDocument) (int, error) {
 	if err != nil {
 		return exitYes, err
 	}
-	sources, err := s.sources(c.StringSlice("cert"), document)
+	named, err := namedFiles(c.StringSlice("cert"))
 	if err != nil {
 		return exitYes, err
 	}
@@ -76,20 +78,15 @@ func (s *session) runList(c *cli.Context, document *listDocument) (int, error) {
 	if err != nil {
 		return exitYes, explainRings(err)
 	}
+	shown, absent := choose(rings, names, c.NArg() > 0)
+	sources := s.sources(shown, named, document)
+	status := s.machine.Kernel()
 	code := exitYes
-	var absent []error
-	for _, name := range names {
-		ring := keyring.Named(rings, name)
-		if ring == nil {
-			if c.NArg() > 0 {
-				absent = append(absent, coded(exitNo, "this kernel has no keyring %s", name))
-			}
-			continue
-		}
-		document.Keyrings = append(document.Keyrings, describeRing(ring, rings, s.machine.Kernel(), sources, c.Bool("blacklist")))
+	for _, ring := range shown {
+		document.Keyrings = append(document.Keyrings, describeRing(ring, rings, status, sources, c.Bool("blacklist")))
 		if ring.Unseen > 0 {
 			code = worse(code, exitUnsure)
-			document.missing(name, fmt.Errorf("%d entries give this process no permission to view them", ring.Unseen))
+			document.missing(ring.Name(), fmt.Errorf("%d entries give this process no permission to view them", ring.Unseen))
 		}
 	}
 	if err := s.printRings(document.Keyrings); err != nil {
@@ -98,22 +95,67 @@ func (s *session) runList(c *cli.Context, document *listDocument) (int, error) {
 	return code, several(absent)
 }
 
-// sources are the certificates that the machine shows, and those of the files named.
-func (s *session) sources(paths []string, document *listDocument) ([]machine.Found, error) {
-	sources, unseen := s.machine.Certificates()
-	for _, n := range unseen {
-		document.missing(n.Source, n.Err)
+// choose gives the keyrings to show. One that was asked for and is not there is an error; of the usual ones some kernels lack some.
+func choose(rings []keyring.Ring, names []string, asked bool) (shown []*keyring.Ring, absent []error) {
+	for _, name := range names {
+		ring := keyring.Named(rings, name)
+		switch {
+		case ring != nil:
+			shown = append(shown, ring)
+		case asked:
+			absent = append(absent, coded(exitNo, "this kernel has no keyring %s", name))
+		}
 	}
+	return shown, absent
+}
+
+// namedFiles reads the certificates of the files given with --cert.
+func namedFiles(paths []string) ([]machine.Found, error) {
+	var all []machine.Found
 	for _, path := range paths {
 		found, err := machine.CertificateFile(path)
 		if err != nil {
 			return nil, failed("--cert: %w", err)
 		}
 		for _, certificate := range found {
-			sources = append(sources, machine.Found{Certificate: certificate, Where: "file:" + path})
+			all = append(all, machine.Found{Certificate: certificate, Where: "file:" + path})
 		}
 	}
-	return sources, nil
+	return all, nil
+}
+
+// sources are the certificates that the machine shows. The kernel's image takes longest to search, so it comes last and only where a key
+// still has no certificate.
+func (s *session) sources(shown []*keyring.Ring, named []machine.Found, document *listDocument) []machine.Found {
+	sources, unseen := s.machine.Certificates()
+	sources = append(sources, named...)
+	if !complete(shown, sources) {
+		image, missed := s.machine.KernelCertificates()
+		for _, n := range missed {
+			// No image is no gap: a container has none, and some boot loaders keep it elsewhere.
+			if !errors.Is(n.Err, fs.ErrNotExist) {
+				unseen = append(unseen, n)
+			}
+		}
+		sources = append(sources, image...)
+	}
+	for _, n := range unseen {
+		document.missing(n.Source, n.Err)
+	}
+	return sources
+}
+
+// complete tells whether each key that is shown has a certificate among the sources.
+func complete(shown []*keyring.Ring, sources []machine.Found) bool {
+	for _, ring := range shown {
+		for _, key := range ring.Keys {
+			named := func(f machine.Found) bool { return f.Certificate.MatchesName(key.Description) }
+			if key.Type == keyring.TypeAsymmetric && !slices.ContainsFunc(sources, named) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // ringNames are the keyrings to show; the leading dot may be left out.
@@ -177,7 +219,9 @@ func describeKey(key keyring.Key, sources []machine.Found) keyDocument {
 			details := source.Certificate.Details()
 			d.Certificate = &details
 		}
-		d.FoundIn = appendNew(d.FoundIn, source.Where)
+		if !slices.Contains(d.FoundIn, source.Where) {
+			d.FoundIn = append(d.FoundIn, source.Where)
+		}
 	}
 	return d
 }
@@ -213,9 +257,9 @@ func ringHeadline(ring ringDocument) string {
 			keys++
 		}
 	}
-	parts := []string{count(keys, "key")}
+	parts := []string{count(keys, "key", "keys")}
 	if ring.HashCount > 0 {
-		parts = append(parts, count(ring.HashCount, "hash"))
+		parts = append(parts, count(ring.HashCount, "hash", "hashes"))
 	}
 	if len(ring.Linked) > 0 {
 		parts = append(parts, "links "+strings.Join(ring.Linked, " and "))
@@ -267,14 +311,11 @@ func date(t *time.Time) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-func count(n int, what string) string {
-	switch {
-	case n == 1:
-		return "1 " + what
-	case strings.HasSuffix(what, "sh"):
-		return fmt.Sprintf("%d %ses", n, what)
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // boolOf gives true, false, or nil for unknown.
@@ -284,13 +325,4 @@ func boolOf(a kernel.Answer) *bool {
 	}
 	yes := a == kernel.Yes
 	return &yes
-}
-
-func appendNew(list []string, s string) []string {
-	for _, have := range list {
-		if have == s {
-			return list
-		}
-	}
-	return append(list, s)
 }

@@ -71,7 +71,14 @@ func specimens(t *testing.T) map[string][]byte {
 		"empty.der":    {},
 		"it's one.der": one.DER,
 		"request.var":  request(t, one.DER),
+		"damaged.efi":  damaged(machinetest.Program(0x8664, ".text")),
 	}
+}
+
+// damaged flips a bit of the program.
+func damaged(program []byte) []byte {
+	program[len(program)/4] ^= 1
+	return program
 }
 
 // request is the file of an EFI variable that holds a request for one key.

@@ -1,47 +1,63 @@
 package main
 
 import (
+	"errors"
+
 	"kkeys/certs"
 	"kkeys/efivars"
 	"kkeys/keyring"
+	"kkeys/machine"
 	"kkeys/mok"
 )
 
-// outcomes gives each sentinel its stable name in JSON, its exit code and the hint that helps; the first match counts, so the more
-// particular stand first.
-var outcomes = []struct {
+// outcome is what an error means to a script.
+type outcome struct {
 	is   error
-	name string
+	name string // stable word in JSON; each belongs to one exit code
 	code int
-	hint string
-}{
-	{mok.ErrMokManagerMissing, "mok-manager-missing", exitNo, "reinstall the distribution's shim package (Debian: apt-get install --reinstall shim-helpers-amd64-signed shim-signed grub-efi-amd64-signed)"},
+	hint string // a command that can be pasted
+}
+
+// outcomes by sentinel; the first match counts, so the more particular stand first.
+var outcomes = []outcome{
+	{mok.ErrTimeout, usageName, exitUsage, ""},
+	{mok.ErrPassword, "password", exitUsage, ""},
+	{mok.ErrHashString, "password-hash", exitUsage, "mkpasswd -m sha-512"},
+	{mok.ErrMethod, "password-hash", exitUsage, "mkpasswd -m sha-512"},
+	{mok.ErrMokManagerMissing, "mok-manager-missing", exitNo, reinstallShim},
 	{mok.ErrNotShim, "not-booted-through-shim", exitNo, "efibootmgr -v"},
 	{mok.ErrOtherLoader, "other-loader-first", exitNo, "efibootmgr -v"},
 	{mok.ErrOtherPending, "other-request-pending", exitNo, "kkeys pending"},
 	{mok.ErrOrphanAuth, "left-over-password", exitNo, "kkeys cancel"},
 	{mok.ErrOrphanRequest, "left-over-request", exitNo, "kkeys cancel"},
 	{mok.ErrCorruptPending, "pending-corrupt", exitNo, "kkeys cancel"},
-	{mok.ErrCorruptList, "mok-list-corrupt", exitNo, "mokutil --reset"},
+	{mok.ErrCorruptList, "mok-list-corrupt", exitNo, ""},
 	{mok.ErrAlreadyEnrolled, "already-enrolled", exitNo, ""},
 	{mok.ErrAlreadyPending, "already-pending", exitNo, "kkeys pending"},
 	{mok.ErrBlocked, "blocked", exitNo, ""},
 	{mok.ErrTooLarge, "too-large", exitNo, ""},
-	{mok.ErrNoSpace, "no-space", exitNo, ""},
-	{mok.ErrTimeout, "usage", exitUsage, ""},
-	{mok.ErrPassword, "password", exitUsage, ""},
-	{mok.ErrHashString, "password-hash", exitUsage, "mkpasswd -m sha-512"},
-	{mok.ErrMethod, "password-hash", exitUsage, "mkpasswd -m sha-512"},
+	{mok.ErrNoSpace, "too-little-space", exitNo, ""},
+	{mok.ErrChanged, "changed-meanwhile", exitFailed, "kkeys pending"},
 	{errNotOne, "not-one-certificate", exitNo, ""},
-	{errPrivateKey, "private-key", exitNo, "openssl x509 -in CERT.pem -outform DER -out CERT.der"},
 	{mok.ErrRefused, "refused", exitNo, ""},
-	{keyring.ErrNotVisible, "not-visible", exitUnsure, "sudo kkeys list"},
+	{keyring.ErrNotVisible, "not-visible", exitUnsure, asRoot},
 	{keyring.ErrUnavailable, "no-key-service", exitUnsure, ""},
 	{keyring.ErrNotRecorded, "not-recorded", exitUnsure, ""},
 	{efivars.ErrNotSupported, "no-efi", exitUnsure, ""},
+	{errUnread, "no-permission", exitUnsure, asRoot},
 	{mok.ErrCannotTell, "cannot-tell", exitUnsure, ""},
-	{efivars.ErrDenied, "no-permission", exitFailed, "run it as root"},
+	{machine.ErrExists, "exists", exitNo, ""},
+	{machine.ErrRecorded, "recorded-machine", exitFailed, ""},
+	{machine.ErrNoSnapshot, "no-snapshot", exitFailed, ""},
+	{efivars.ErrDenied, "write-denied", exitFailed, asRoot},
 	{efivars.ErrReadOnly, "read-only", exitFailed, "mount -o remount,rw /sys/firmware/efi/efivars"},
 	{efivars.ErrNoSpace, "no-space", exitFailed, ""},
+	{efivars.ErrBusy, "busy", exitFailed, ""},
 	{certs.ErrPrivateKey, "private-key", exitFailed, ""},
 }
+
+var (
+	// errUnread: what must be known could not be read for want of permission.
+	errUnread = errors.New("no permission to look")
+	errNotOne = errors.New("not exactly one certificate")
+)

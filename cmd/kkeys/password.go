@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -33,13 +32,19 @@ const generatedLength = 12
 // checkPasswordFlags refuses two ways at once before anything else happens, and none where there is no terminal to ask on.
 func (s *session) checkPasswordFlags(c *cli.Context) error {
 	var given []string
-	for _, name := range []string{"password-file", "hash-file", "generate-password"} {
+	for _, name := range []string{"password-file", "hash-file"} {
 		if c.IsSet(name) {
 			given = append(given, "--"+name)
 		}
 	}
+	if c.Bool("generate-password") {
+		given = append(given, "--generate-password")
+	}
 	if len(given) > 1 {
 		return usage("%s: one way to give the password is enough", strings.Join(given, " and "))
+	}
+	if c.Bool("generate-password") && s.quiet {
+		return usage("--generate-password shows the password, --quiet shows nothing")
 	}
 	if len(given) == 0 && s.prompt == nil && !c.Bool("dry-run") {
 		return usage("no terminal to ask for the password on: use --password-file, --hash-file or --generate-password")
@@ -72,8 +77,8 @@ func (s *session) auth(c *cli.Context) (auth mok.Auth, generated string, err err
 			return mok.Auth{}, "", err
 		}
 	}
-	if len(password) > 0 && len(password) < 8 {
-		s.warn("the password has fewer than 8 characters")
+	if len(password) < mok.PasswordShort {
+		s.warn(fmt.Sprintf("the password has fewer than %d characters", mok.PasswordShort))
 	}
 	auth, err = mok.NewAuth(password)
 	return auth, generated, err
@@ -133,8 +138,3 @@ func generatePassword() (string, error) {
 	}
 	return b.String(), nil
 }
-
-var (
-	errNotOne     = errors.New("not exactly one certificate")
-	errPrivateKey = errors.New("this is a private key; enroll its certificate")
-)

@@ -60,6 +60,9 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 		}
 		document.missing(gap.Source, gap.Err)
 	}
+	if pending.TimeoutErr != nil {
+		document.missing(mok.Timeout.Name, pending.TimeoutErr)
+	}
 	for _, r := range pending.Requests {
 		document.Requests = append(document.Requests, describeRequest(r))
 	}
@@ -77,7 +80,7 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 	switch {
 	case len(pending.Requests)+len(pending.Orphans) > 0:
 		return exitYes, nil
-	case len(pending.NotSeen) > 0:
+	case len(document.NotSeen) > 0:
 		return exitUnsure, nil
 	}
 	s.say("nothing is pending")

@@ -40,7 +40,7 @@ func installed(t *testing.T) (m *machine.Machine, store *efivarstest.Memory, fil
 	}
 	m.Variables = store
 	file = filepath.Join(t.TempDir(), "cert.der")
-	if err := os.WriteFile(file, certtest.SelfSigned(t, "mine").DER, 0o600); err != nil {
+	if err := os.WriteFile(file, certtest.SelfSignedWith(t, "mine", certtest.RSA(2048, 11)).DER, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return m, store, file

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf16"
 
 	"kkeys/internal/printable"
 )
@@ -51,16 +55,16 @@ func (s *session) finish(document any, e *envelope, code int, err error) error {
 	if err != nil {
 		e.Error = s.failure(err)
 	}
-	if s.json && !s.quiet {
-		encoder := json.NewEncoder(s.out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		_ = encoder.Encode(document) // what can fail is the write, which run looks at
-	}
 	if s.quiet {
 		return errFinished
 	}
-	if !s.json {
+	if s.json {
+		if jerr := s.encode(document); jerr != nil {
+			err = failed("the document cannot be written as JSON: %w", jerr)
+			s.code = worse(s.code, exitFailed)
+			_ = s.encode(&envelope{Schema: e.Schema, Error: s.failure(err)})
+		}
+	} else {
 		for _, n := range e.NotSeen {
 			s.warn(fmt.Sprintf("not seen: %s: %s", n.Source, n.Reason))
 		}
@@ -76,6 +80,32 @@ func (s *session) finish(document any, e *envelope, code int, err error) error {
 	return errFinished
 }
 
+// encode writes a document. What encoding/json leaves as it is but a terminal obeys or hides (C1 controls, DEL, text direction) is
+// escaped too; outside of strings a document is ASCII.
+func (s *session) encode(document any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(document); err != nil {
+		return err
+	}
+	var out strings.Builder
+	for _, r := range text.String() {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			out.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
+		}
+	}
+	_, _ = io.WriteString(s.out, out.String()) // run looks at what could not be written
+	return nil
+}
+
 // lines gives an error's text, one line a failure.
 func lines(err error) []string {
 	many, ok := err.(severalErrors)
@@ -89,22 +119,45 @@ func lines(err error) []string {
 	return texts
 }
 
-// failure words an error for a document: its stable code and its hint come from the outcome that it wraps.
+// failure words an error for a document. Of several errors the one that decides the exit code gives its stable code and its hint.
 func (s *session) failure(err error) *failure {
-	f := &failure{Code: codeNames[codeOf(err)], Message: err.Error()}
-	for _, o := range outcomes {
-		if errors.Is(err, o.is) {
-			f.Code, f.Hint = o.name, o.hint
-			break
+	f := &failure{Message: err.Error()}
+	decisive := err
+	if many, ok := err.(severalErrors); ok {
+		for _, e := range many {
+			if codeOf(e) == codeOf(err) {
+				decisive = e
+				break
+			}
 		}
 	}
-	if f.Code == "usage" && f.Hint == "" {
-		f.Hint = "kkeys --help"
-		if s.command != "" {
-			f.Hint = "kkeys " + s.command + " --help"
+	outcome := outcomeOf(decisive)
+	f.Code, f.Hint = outcome.name, outcome.hint
+	switch {
+	case outcome.name == usageName && f.Hint == "":
+		f.Hint = strings.TrimSpace("kkeys "+s.command) + " --help"
+	case f.Hint == asRoot:
+		f.Hint = "sudo kkeys"
+		for _, arg := range s.args {
+			f.Hint += " " + shellWord(arg)
 		}
+	case f.Hint == reinstallShim:
+		f.Hint = reinstall[s.machine.Kernel().Distribution.ID]
 	}
 	return f
 }
 
-var codeNames = map[int]string{exitNo: "refused", exitUsage: "usage", exitUnsure: "cannot-tell", exitFailed: "failed"}
+// Hints that depend on the run.
+const (
+	asRoot        = "as root"
+	reinstallShim = "reinstall shim"
+)
+
+// reinstall brings MokManager back, by os-release ID.
+var reinstall = map[string]string{
+	"debian": "sudo apt-get install --reinstall shim-signed shim-helpers-amd64-signed grub-efi-amd64-signed",
+	"ubuntu": "sudo apt-get install --reinstall shim-signed grub-efi-amd64-signed",
+	"fedora": "sudo dnf reinstall shim-x64",
+	"rhel":   "sudo dnf reinstall shim-x64",
+	"sles":   "sudo zypper install --force shim",
+}

@@ -16,7 +16,8 @@ import (
 type session struct {
 	streams
 	machine *machine.Machine
-	command string // for the schema of the JSON document
+	args    []string // as given
+	command string   // for the schema of the JSON document
 	json    bool
 	quiet   bool
 	color   bool
@@ -29,7 +30,7 @@ type session struct {
 func run(ctx context.Context, args []string, std streams, m *machine.Machine) int {
 	out := &checked{to: std.out}
 	std.out = out
-	s := &session{streams: std, machine: m}
+	s := &session{streams: std, machine: m, args: args}
 	app := s.app()
 	ordered := reorder(app, args)
 	s.json, s.quiet, s.command = ordered.json, ordered.quiet, ordered.command
@@ -74,6 +75,7 @@ func (s *session) app() *cli.App {
 		ExitErrHandler:  func(*cli.Context, error) {},
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "root", Usage: "read every file (proc, sys, boot, etc, lib) under `DIR` instead of /"},
+			&cli.StringFlag{Name: "snapshot", Usage: "answer for the machine recorded in `FILE` (kkeys snapshot); nothing can be written"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON document on standard output, also when the command fails", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "exit code only", DisableDefaultText: true},
 			&cli.StringFlag{Name: "color", Usage: "`WHEN` to use colours: auto, always or never", Value: "auto"},
@@ -85,7 +87,7 @@ func (s *session) app() *cli.App {
 			}
 			return usage("no command")
 		},
-		Commands:              []*cli.Command{s.list(), s.trusted(), s.enroll(), s.pending(), s.cancel()},
+		Commands:              []*cli.Command{s.list(), s.status(), s.trusted(), s.enroll(), s.pending(), s.cancel(), s.snapshot()},
 		CustomAppHelpTemplate: appHelp,
 	}
 	asUsage := func(_ *cli.Context, err error, _ bool) error { return usage("%w", err) }
@@ -105,6 +107,16 @@ func (s *session) before(c *cli.Context) error {
 		return usage("--color %q: auto, always or never", when)
 	}
 	s.color = s.wantColor(when)
+	if c.IsSet("root") && c.IsSet("snapshot") {
+		return usage("--root and --snapshot name two machines")
+	}
+	if path := c.String("snapshot"); c.IsSet("snapshot") {
+		m, err := machine.Snapshot(path)
+		if err != nil {
+			return failed("--snapshot: %w", err)
+		}
+		s.machine = m
+	}
 	if dir := c.String("root"); c.IsSet("root") {
 		m, err := machine.Directory(dir)
 		if err != nil {

@@ -70,6 +70,9 @@ func readSecretly() (string, error) {
 
 // ask asks for a line on the terminal.
 func (s *session) ask(text string, secret bool) (string, error) {
+	if s.prompt == nil {
+		return "", usage("no terminal to ask on")
+	}
 	line, err := s.prompt(text, secret)
 	if errors.Is(err, io.EOF) {
 		return "", coded(exitNo, "no answer; nothing was staged")

@@ -8,6 +8,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/internal/printable"
+	"kkeys/keyring"
 	"kkeys/machine"
 	"kkeys/trust"
 )
@@ -18,13 +19,14 @@ type trustedDocument struct {
 }
 
 type subjectDocument struct {
-	Path        string         `json:"path"`
-	Kind        string         `json:"kind"`
-	Verdict     trust.Value    `json:"verdict"`
-	Proof       *trust.Proof   `json:"proof"`
-	Keyring     *string        `json:"keyring"`
-	Certificate certs.Details  `json:"certificate"`
-	Gates       []gateDocument `json:"gates"`
+	Path        string          `json:"path"`
+	Kind        string          `json:"kind"`
+	Verdict     trust.Value     `json:"verdict"`
+	Proof       *trust.Proof    `json:"proof"`
+	Keyring     *string         `json:"keyring"`
+	Certificate *certs.Details  `json:"certificate"`
+	Signer      *signerDocument `json:"signer"`
+	Gates       []gateDocument  `json:"gates"`
 }
 
 type gateDocument struct {
@@ -45,40 +47,44 @@ func (s *session) trusted() *cli.Command {
 			"keyrings vouches for. Every condition on the way is shown with what was seen.\n\n" +
 			"Only exit code 0 is proof. As root each keyring is asked; an ordinary user may ask about .builtin_trusted_keys and\n" +
 			".secondary_trusted_keys with all that it links, and gets 3 where the answer hangs on what only root can see.",
+		UsageText: "   kkeys trusted signing_key.x509\n   sudo kkeys trusted --prove --key MOK.priv MOK.der",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "prove", Usage: "ask the kernel with load probes: modules that can never load (root)", DisableDefaultText: true},
+			&cli.StringFlag{Name: "key", Usage: "with --prove: sign a probe with the private key in `FILE` (PEM)"},
+			&cli.StringFlag{Name: "hash", Usage: "with --prove: the `HASH` that modules will be signed with", Value: "sha256"},
+		},
 		Action: func(c *cli.Context) error {
 			document := &trustedDocument{Subjects: []subjectDocument{}}
-			code, err := s.runTrusted(c.Args().Slice(), document)
+			code, err := s.runTrusted(c, document)
 			return s.finish(document, &document.envelope, code, err)
 		},
 	}
 }
 
-func (s *session) runTrusted(paths []string, document *trustedDocument) (int, error) {
+func (s *session) runTrusted(c *cli.Context, document *trustedDocument) (int, error) {
+	paths := c.Args().Slice()
 	if len(paths) == 0 {
 		return exitYes, usage("no certificate named")
+	}
+	proof, err := s.proofOf(c)
+	if err != nil {
+		return exitYes, err
 	}
 	facts := trust.Facts{Kernel: s.machine.Kernel()}
 	facts.Rings, facts.RingsErr = s.machine.Keyrings.Rings()
 	if facts.RingsErr != nil {
 		document.missing("keyrings", facts.RingsErr)
 	}
+	facts.Platform = s.provePlatform(proof, facts)
 	code := exitYes
 	var failures []error
 	for _, path := range paths {
-		certificates, err := machine.CertificateFile(path)
+		subjects, err := s.subjects(path, proof, &facts, document)
 		if err != nil {
-			failures = append(failures, failed("%w", err))
-			continue
+			failures = append(failures, err)
 		}
-		for _, certificate := range certificates {
-			facts.Certificate = certificate
-			facts.Inquiry, facts.InquiryErr = s.machine.Keyrings.Ask(certificate.Raw, trust.Questions(facts.Rings)...)
-			if facts.InquiryErr != nil {
-				document.missing("the kernel's answer", facts.InquiryErr)
-			}
-			verdict := trust.Judge(facts)
-			subject := describeVerdict(path, certificate, verdict)
-			code = worse(code, verdictCodes[verdict.Value])
+		for _, subject := range subjects {
+			code = worse(code, verdictCodes[subject.Verdict])
 			document.Subjects = append(document.Subjects, subject)
 			if err := s.printVerdict(subject); err != nil {
 				return code, err
@@ -88,10 +94,65 @@ func (s *session) runTrusted(paths []string, document *trustedDocument) (int, er
 	return code, several(failures)
 }
 
+// subjects judges what a file holds: one module, or certificates.
+func (s *session) subjects(path string, p proof, facts *trust.Facts, document *trustedDocument) ([]subjectDocument, error) {
+	data, err := machine.ReadFile(path)
+	if err != nil {
+		return nil, failed("%w", err)
+	}
+	if machine.IsModule(data) {
+		subject, err := s.judgeModule(path, data, p, *facts, document)
+		return []subjectDocument{subject}, err
+	}
+	certificates, err := machine.DecodeCertificates(path, data)
+	if err != nil {
+		return nil, failed("%w", err)
+	}
+	var subjects []subjectDocument
+	for _, certificate := range certificates {
+		s.inquire(facts, certificate)
+		if facts.InquiryErr != nil {
+			document.missing("the kernel's answer", facts.InquiryErr)
+		}
+		if err := s.prove(p, facts); err != nil {
+			return subjects, err
+		}
+		subjects = append(subjects, s.describeVerdict(path, certificate, trust.Judge(*facts)))
+	}
+	return subjects, nil
+}
+
+// inquire asks the kernel about the certificate, and about the witnesses that name it.
+func (s *session) inquire(facts *trust.Facts, c *certs.Certificate) {
+	questions := trust.Questions(facts.Rings)
+	facts.Certificate = c
+	facts.Inquiry, facts.InquiryErr = s.machine.Keyrings.Ask(c.Raw, questions...)
+	facts.Witnesses, facts.WitnessErr = map[certs.Lookup]*keyring.Inquiry{}, nil
+	if facts.InquiryErr != nil || facts.Inquiry.Refused != nil {
+		return
+	}
+	for _, by := range []certs.Lookup{certs.ByIssuerAndSerial, certs.ByKeyID} {
+		der, err := c.Witness(by)
+		if err == nil {
+			facts.Witnesses[by], err = s.machine.Keyrings.Ask(der, questions...)
+		}
+		if err != nil {
+			facts.WitnessErr = err
+		}
+	}
+}
+
 var verdictCodes = map[trust.Value]int{trust.Trusted: exitYes, trust.Untrusted: exitNo, trust.Unknown: exitUnsure}
 
-func describeVerdict(path string, c *certs.Certificate, v trust.Verdict) subjectDocument {
-	d := subjectDocument{Path: path, Kind: "certificate", Verdict: v.Value, Certificate: c.Details()}
+func (s *session) describeVerdict(path string, c *certs.Certificate, v trust.Verdict) subjectDocument {
+	if v.Warning != "" {
+		s.warn(v.Warning)
+	}
+	d := subjectDocument{Path: path, Kind: "certificate", Verdict: v.Value}
+	if c != nil {
+		details := c.Details()
+		d.Certificate = &details
+	}
 	if v.Proof != "" {
 		d.Proof = &v.Proof
 	}
@@ -100,9 +161,8 @@ func describeVerdict(path string, c *certs.Certificate, v trust.Verdict) subject
 	}
 	for _, g := range v.Gates {
 		gate := gateDocument{Gate: g.Name, Result: g.Result, Evidence: g.Evidence, Source: g.Source, Forgeable: g.Forgeable}
-		if g.Fix != "" {
-			fix := strings.ReplaceAll(g.Fix, "…", shellWord(path))
-			gate.Fix = &fix
+		if g.NeedsRoot {
+			gate.Fix = known("sudo kkeys trusted " + shellWord(path))
 		}
 		d.Gates = append(d.Gates, gate)
 	}
@@ -116,14 +176,21 @@ func (s *session) printVerdict(d subjectDocument) error {
 	color := map[trust.Value]string{trust.Trusted: green, trust.Untrusted: red, trust.Unknown: yellow}[d.Verdict]
 	rest := ""
 	switch {
-	case d.Proof == nil || d.Keyring == nil:
+	case d.Proof == nil:
+	case d.Keyring == nil:
+		rest = fmt.Sprintf(" (proof: %s)", *d.Proof)
 	case *d.Proof == trust.IDMatch:
 		rest = fmt.Sprintf(", an entry of %s has its id (no proof)", *d.Keyring)
 	default:
 		rest = fmt.Sprintf(", %s (proof: %s)", *d.Keyring, *d.Proof)
 	}
 	s.say("%s: %s%s", printable.Text(d.Path), s.paint(color, string(d.Verdict)), printable.Text(rest))
-	s.say("  %s, %s, key id %s", printable.Text(d.Certificate.Subject), algorithm(d.Certificate), d.Certificate.KeyID)
+	if c := d.Certificate; c != nil {
+		s.say("  %s, %s, key id %s", printable.Text(c.Subject), algorithm(*c), c.KeyID)
+	}
+	if d.Signer != nil {
+		s.say("  signed with %s and %s by %s", d.Signer.Algorithm, d.Signer.Hash, printable.Text(d.Signer.String()))
+	}
 	var rows [][]string
 	for _, g := range d.Gates {
 		rows = append(rows, []string{string(g.Result), g.Gate, g.Evidence})
@@ -142,7 +209,7 @@ func (s *session) printVerdict(d subjectDocument) error {
 
 // shellWord quotes a word for a shell, so that a hint can be pasted.
 func shellWord(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" && s[0] != '-' {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

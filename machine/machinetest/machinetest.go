@@ -4,7 +4,6 @@ package machinetest
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +27,7 @@ type Machine struct {
 // empty MokListRT.
 func Installed(t testing.TB) *Machine {
 	m := Empty(t)
-	m.ESP(`\EFI\debian\shimx64.efi`, Program(0x8664, ".text", ".vendor_cert"))
+	m.ESP(`\EFI\debian\shimx64.efi`, Shim(VendorSection(nil, nil)))
 	m.ESP(`\EFI\debian\mmx64.efi`, Program(0x8664, ".text"))
 	m.ESP(`\EFI\debian\grubx64.efi`, Program(0x8664, ".text"))
 	m.Write("proc/self/mountinfo", "21 1 8:2 / / rw - ext4 /dev/sda2 rw\n30 21 8:1 / /boot/efi rw,relatime shared:1 - vfat /dev/sda1 rw\n")
@@ -180,33 +179,4 @@ func utf16Text(s string) []byte {
 		b = binary.LittleEndian.AppendUint16(b, unit)
 	}
 	return b
-}
-
-// Program is the least that is an EFI program of this PE machine type with these sections, names of more than 8 bytes in the string
-// table as in shim.
-func Program(machine uint16, sections ...string) []byte {
-	names := []byte{0, 0, 0, 0} // the string table begins with its own size
-	var headers []byte
-	for _, name := range sections {
-		header := make([]byte, 40)
-		if len(name) > 8 {
-			copy(header, fmt.Sprintf("/%d", len(names)))
-			names = append(append(names, name...), 0)
-		} else {
-			copy(header, name)
-		}
-		headers = append(headers, header...)
-	}
-	binary.LittleEndian.PutUint32(names, uint32(len(names)))
-	const start, fileHeader = 64, 4 + 20
-	b := make([]byte, start)
-	copy(b, "MZ")
-	binary.LittleEndian.PutUint32(b[60:], start)
-	b = append(b, "PE\x00\x00"...)
-	b = binary.LittleEndian.AppendUint16(b, machine)
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(sections)))
-	b = binary.LittleEndian.AppendUint32(b, 0)                                     // time
-	b = binary.LittleEndian.AppendUint32(b, uint32(start+fileHeader+len(headers))) // symbols, none, and behind them the names
-	b = append(b, make([]byte, 8)...)
-	return append(append(b, headers...), names...)
 }

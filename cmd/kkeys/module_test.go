@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"kkeys/certs"
+	"kkeys/internal/certtest"
+	"kkeys/modsig"
+)
+
+// signedModule is a module signed with a key whose certificate is given back.
+func signedModule(t *testing.T, spec certtest.Spec, useSKID bool) (module []byte, made *certtest.Cert) {
+	t.Helper()
+	made = certtest.Make(t, spec)
+	c, err := certs.ParseDER(made.DER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	module, err = modsig.Sign(append([]byte("\x7fELF"), bytes.Repeat([]byte("module"), 100)...), made.Key, c, "sha256", useSKID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module, made
+}
+
+func TestTrustedModule(t *testing.T) {
+	mok, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, false)
+	bySKID, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, true)
+	disk, dkms := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("dkms")}, SKID: []byte{7}, Key: certtest.RSA(2048, 31)}, false)
+	foreign, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("foreign")}, SKID: []byte{8}, Key: certtest.RSA(2048, 32)}, false)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(mok); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.Clone(mok)
+	changed[10] ^= 1
+	m, dir := debian(t)
+	one, err := os.ReadFile(filepath.Join(dir, "one.der"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// dkms keeps the certificates of its keys here.
+	m.Files.(fstest.MapFS)["var/lib/dkms/mok.pub"] = &fstest.MapFile{Data: dkms.DER}
+	m.Files.(fstest.MapFS)["var/lib/shim-signed/mok/MOK.der"] = &fstest.MapFile{Data: one}
+	for _, c := range []struct {
+		name string
+		data []byte
+		code int
+		says []string
+	}{
+		{"mok.ko", mok, exitYes, []string{"mok.ko: trusted, .machine", "signed with rsa and sha256 by CN=My MOK, serial number 01", "verifies with CN=My MOK"}},
+		{"mok.ko.gz", packed.Bytes(), exitYes, []string{"trusted, .machine"}},
+		{"skid.ko", bySKID, exitYes, []string{"by key id aa01", "as the module names it"}},
+		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key"}},
+		{"foreign.ko", foreign, exitUnsure, []string{"unknown", "no certificate found on this machine"}},
+		{"changed.ko", changed, exitNo, []string{"untrusted", "changed after signing"}},
+		{"unsigned.ko", []byte("\x7fELF, and no more"), exitNo, []string{"untrusted", "not signed"}},
+		{"cut.ko", append([]byte("\x7fELF"), mok[len(mok)-45:]...), exitNo, []string{"untrusted"}},
+	} {
+		path := filepath.Join(dir, c.name)
+		if err := os.WriteFile(path, c.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := runOn(t, m, "trusted", path)
+		for _, text := range c.says {
+			if !strings.Contains(got.out, text) {
+				t.Errorf("%s: no %q in\n%s%s", c.name, text, got.out, got.err)
+			}
+		}
+		if got.code != c.code {
+			t.Errorf("%s: exit code %d, want %d\n%s%s", c.name, got.code, c.code, got.out, got.err)
+		}
+		if err := validate("trusted", []byte(runOn(t, m, "trusted", "--json", path).out)); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	// A private key proves nothing about a module.
+	key := filepath.Join(dir, "key.pem")
+	if err := os.WriteFile(key, dkms.KeyPEM(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"trusted", "--prove", "--key", key, filepath.Join(dir, "disk.ko")},
+		{"trusted", "--key", key, filepath.Join(dir, "one.der")},
+		{"trusted", "--prove", "--key", key, filepath.Join(dir, "one.der")},
+		{"trusted", "--prove", "--key", key, filepath.Join(dir, "one.der"), filepath.Join(dir, "two.der")},
+		{"trusted", "--prove", "--hash", "crc32", filepath.Join(dir, "one.der")},
+	} {
+		if got := runOn(t, m, args...); got.code != exitUsage {
+			t.Errorf("%v: exit code %d, %s", args[1:], got.code, got.err)
+		}
+	}
+	// Without a running kernel there is nobody to ask, and the rest of the verdict stands.
+	got := runOn(t, m, "trusted", "--prove", filepath.Join(dir, "one.der"))
+	if got.code != exitYes || !strings.Contains(squeeze(got.out), "unknown load-probe") {
+		t.Errorf("--prove on a recording: exit code %d\n%s%s", got.code, got.out, got.err)
+	}
+}

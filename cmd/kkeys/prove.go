@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/certs"
+	"kkeys/kernel"
+	"kkeys/keyring"
+	"kkeys/machine"
+	"kkeys/modsig"
+	"kkeys/trust"
+)
+
+// proof is what --prove, --key and --hash ask for.
+type proof struct {
+	wanted bool
+	key    crypto.Signer // nil: probes without a private key only
+	hash   string
+}
+
+func (s *session) proofOf(c *cli.Context) (proof, error) {
+	p := proof{wanted: c.Bool("prove"), hash: c.String("hash")}
+	if _, known := certs.Hash(p.hash); !known {
+		return p, usage("--hash %s: the kernel knows no such hash for modules", p.hash)
+	}
+	if !c.IsSet("key") {
+		return p, nil
+	}
+	if !p.wanted {
+		return p, usage("--key needs --prove")
+	}
+	if c.NArg() != 1 {
+		return p, usage("--key is for one certificate")
+	}
+	var err error
+	p.key, err = privateKey(c.String("key"))
+	return p, err
+}
+
+// privateKey reads an unencrypted private key in PEM: PKCS#8, PKCS#1 or SEC 1.
+func privateKey(path string) (crypto.Signer, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, failed("--key: %w", err)
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, failed("--key: %s: no PEM block", path)
+	}
+	var key any
+	switch block.Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	default:
+		return nil, failed("--key: %s: a PEM block of type %q, not an unencrypted private key", path, block.Type)
+	}
+	signer, ok := key.(crypto.Signer)
+	if err == nil && !ok {
+		err = errors.New("it cannot sign")
+	}
+	if err != nil {
+		return nil, failed("--key: %s: %w", path, err)
+	}
+	return signer, nil
+}
+
+// prove makes the load probes for the certificate of the facts. What the kernel or the machine does not let be asked is a fact, too; an error
+// is the user's: a key that is not the certificate's.
+func (s *session) prove(p proof, facts *trust.Facts) error {
+	facts.Probes, facts.ProbesErr = nil, nil
+	if !p.wanted {
+		return nil
+	}
+	if p.key != nil {
+		public, err := x509.MarshalPKIXPublicKey(p.key.Public())
+		if err != nil || !bytes.Contains(facts.Certificate.Raw, public) {
+			return usage("--key: this is not the private key of the certificate")
+		}
+	}
+	question, err := machine.QuestionAbout(facts.Certificate, p.hash, p.key)
+	if err == nil {
+		facts.Probes, err = s.machine.Prove(question)
+	}
+	facts.ProbesErr = err
+	if errors.Is(err, modsig.ErrInvalid) {
+		facts.ProbesErr = fmt.Errorf("no probe can be made for this certificate: %w", err)
+	}
+	return nil
+}
+
+// provePlatform asks with load probes whether .platform is consulted, if a certificate of the firmware's db is there and nowhere else.
+func (s *session) provePlatform(p proof, facts trust.Facts) kernel.Reading {
+	if !p.wanted {
+		return kernel.Reading{}
+	}
+	found, _ := s.machine.Certificates()
+	for _, source := range found {
+		c := source.Certificate
+		if source.Where != "db" || c.SubjectKeyID == nil || !trust.OnlyIn(facts.Rings, c, keyring.Platform) {
+			continue
+		}
+		question, err := machine.QuestionAbout(c, p.hash, nil)
+		if err != nil {
+			continue
+		}
+		probes, err := s.machine.Prove(question)
+		if err != nil {
+			return kernel.Reading{}
+		}
+		return trust.PlatformConsulted(probes, facts.Kernel)
+	}
+	return kernel.Reading{}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/internal/printable"
+	"kkeys/machine"
+	"kkeys/trust"
+)
+
+type snapshotDocument struct {
+	envelope
+	Path      string             `json:"path"`
+	Release   *string            `json:"kernel_release"`
+	Time      *time.Time         `json:"time"`
+	Recorded  []recordedDocument `json:"recorded"`
+	LeftOut   []string           `json:"left_out"`
+	Keyrings  int                `json:"keyrings"`
+	Inquiries int                `json:"inquiries"`
+}
+
+type recordedDocument struct {
+	Path string `json:"path"`
+	Size int    `json:"size"`
+	Why  string `json:"why"`
+}
+
+func (s *session) snapshot() *cli.Command {
+	return &cli.Command{
+		Name:      "snapshot",
+		Usage:     "record everything that the reading commands need",
+		ArgsUsage: "FILE",
+		Description: "Writes the machine down in FILE: `kkeys --snapshot FILE COMMAND` answers from it, on any operating system. No private key is\n" +
+			"opened; of passwords that wait for MokManager only their size is kept; neither host name nor machine-id is looked at. What\n" +
+			"the kernel thinks of the certificates found on this machine is asked now and kept.\n\n" +
+			"Exit code 3: the file is written, and something could not be seen; root sees more.",
+		UsageText: "   sudo kkeys snapshot machine.kks\n   kkeys --snapshot machine.kks list\n",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Usage: "replace FILE if it is there", DisableDefaultText: true},
+		},
+		Action: func(c *cli.Context) error {
+			document := &snapshotDocument{Recorded: []recordedDocument{}, LeftOut: []string{}}
+			code, err := s.runSnapshot(c, document)
+			return s.finish(document, &document.envelope, code, err)
+		},
+	}
+}
+
+func (s *session) runSnapshot(c *cli.Context, document *snapshotDocument) (int, error) {
+	switch {
+	case c.NArg() != 1 || c.Args().First() == "":
+		return exitYes, usage("snapshot takes one file to write")
+	case c.IsSet("snapshot"):
+		return exitYes, usage("a recorded machine is recorded already")
+	}
+	document.Path = c.Args().First()
+	recording, err := s.machine.Record(machine.Recorder{Version: version, Time: time.Now(), Questions: trust.Questions})
+	if err != nil {
+		return exitYes, failed("%w", err)
+	}
+	at := recording.Time()
+	document.Release, document.Time = known(recording.Release()), &at
+	document.Keyrings, document.Inquiries = recording.Keyrings(), recording.Inquiries()
+	document.LeftOut = append(document.LeftOut, recording.LeftOut()...)
+	for _, k := range recording.Files() {
+		document.Recorded = append(document.Recorded, recordedDocument(k))
+	}
+	for _, n := range recording.NotSeen() {
+		document.missing(n.Source, n.Err)
+	}
+	switch err := recording.Save(document.Path, c.Bool("force")); {
+	case errors.Is(err, machine.ErrExists):
+		return exitYes, coded(exitNo, "%w; --force replaces a regular file", err)
+	case err != nil:
+		return exitYes, failed("%w", err)
+	}
+	if err := s.saySnapshot(document); err != nil {
+		return exitYes, err
+	}
+	if len(document.NotSeen) > 0 {
+		return exitUnsure, nil
+	}
+	return exitYes, nil
+}
+
+// saySnapshot counts what was recorded by the reasons for it, in the order of the files.
+func (s *session) saySnapshot(document *snapshotDocument) error {
+	if s.json || s.quiet {
+		return nil
+	}
+	s.say("%s: %s, %s, the kernel's answers about %s", printable.Text(document.Path), count(len(document.Recorded), "file", "files"),
+		count(document.Keyrings, "keyring", "keyrings"), count(document.Inquiries, "certificate", "certificates"))
+	var reasons []string
+	files := map[string]int{}
+	for _, r := range document.Recorded {
+		if files[r.Why]++; !slices.Contains(reasons, r.Why) {
+			reasons = append(reasons, r.Why)
+		}
+	}
+	var rows [][]string
+	for _, why := range reasons {
+		rows = append(rows, []string{fmt.Sprint(files[why]), why})
+	}
+	if err := table(s.out, []string{"FILES", "WHAT FOR"}, rows); err != nil {
+		return failed("table: %w", err)
+	}
+	if n := len(document.LeftOut); n > 0 {
+		s.say("left out, only the names are kept: %s (--json names them)", count(n, "file", "files"))
+	}
+	return nil
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/efivars"
+	"kkeys/internal/printable"
+	"kkeys/kernel"
+	"kkeys/keyring"
+	"kkeys/mok"
+	"kkeys/trust"
+)
+
+type statusDocument struct {
+	envelope
+	SecureBoot *bool          `json:"secure_boot"`
+	SetupMode  *bool          `json:"setup_mode"`
+	EFI        bool           `json:"efi"`
+	Shim       *bool          `json:"shim"`
+	MOK        mokDocument    `json:"mok"`
+	Kernel     kernelDocument `json:"kernel"`
+	Consulted  []string       `json:"keyrings_consulted"`
+	Findings   []findingDoc   `json:"findings"`
+}
+
+type mokDocument struct {
+	ValidationDisabled *bool    `json:"validation_disabled"`
+	TrustedByKernel    *bool    `json:"trusted_by_kernel"`
+	Enrolled           *int     `json:"enrolled"`
+	Pending            []string `json:"pending"`
+}
+
+type kernelDocument struct {
+	Release          *string `json:"release"`
+	Distribution     *string `json:"distribution"`
+	ModuleSignatures *string `json:"module_signatures"` // "enforced", "permissive", "unsupported"
+	SigEnforce       *bool   `json:"sig_enforce"`
+	Lockdown         *string `json:"lockdown"`
+	ModulesDisabled  *bool   `json:"modules_disabled"`
+	Tainted          *uint64 `json:"tainted"`
+	// What /proc/crypto shows now. The kernel may be able to load more.
+	HashAlgorithms []string `json:"hash_algorithms"`
+	KeyAlgorithms  []string `json:"key_algorithms"`
+}
+
+type findingDoc struct {
+	ID      string  `json:"id"`
+	Message string  `json:"message"`
+	Fix     *string `json:"fix"`
+}
+
+func (s *session) status() *cli.Command {
+	return &cli.Command{
+		Name:        "status",
+		Usage:       "one screen: Secure Boot, shim, MOK, enforcement, keyrings consulted",
+		Description: "Shows what decides about modules on this machine, and what could not be seen. Exit code 0: all was seen and nothing\nis wrong; 1: there is a finding; 3: something could not be seen.",
+		Action: func(c *cli.Context) error {
+			document := &statusDocument{Consulted: []string{}, Findings: []findingDoc{}, MOK: mokDocument{Pending: []string{}}}
+			if c.NArg() > 0 {
+				return s.finish(document, &document.envelope, exitYes, usage("status takes no arguments"))
+			}
+			return s.finish(document, &document.envelope, s.runStatus(document), nil)
+		},
+	}
+}
+
+func (s *session) runStatus(document *statusDocument) int {
+	s.statusOfFirmware(document)
+	status := s.machine.Kernel()
+	describeKernel(document, status)
+	s.describeAlgorithms(document)
+	rings, err := s.machine.Keyrings.Rings()
+	if err != nil {
+		document.missing("keyrings", explainRings(err))
+	}
+	for i := range rings {
+		if trust.Consulted(rings, status, rings[i].Name()).Answer == kernel.Yes {
+			document.Consulted = append(document.Consulted, rings[i].Name())
+		}
+	}
+	statusFindings(document, rings, status)
+	s.sayStatus(document)
+	switch {
+	case len(document.Findings) > 0:
+		return exitNo
+	case len(document.NotSeen) > 0:
+		return exitUnsure
+	}
+	return exitYes
+}
+
+// statusOfFirmware fills in what the firmware and shim say. A machine without EFI has nothing to say, which is no gap.
+func (s *session) statusOfFirmware(document *statusDocument) {
+	if _, err := s.machine.Variables.List(); errors.Is(err, efivars.ErrNotSupported) {
+		return
+	}
+	document.EFI = true
+	state, pending := mok.ReadState(s.machine.Variables, s.machine.Files), mok.ReadPending(s.machine.Variables)
+	for _, gap := range append(state.NotSeen, pending.NotSeen...) {
+		document.missing(gap.Source, gap.Err)
+	}
+	document.SecureBoot, document.SetupMode, document.Shim = fact(state.SecureBoot), fact(state.SetupMode), fact(state.Shim)
+	document.MOK.ValidationDisabled, document.MOK.TrustedByKernel = fact(state.ValidationDisabled), fact(state.Trusted)
+	if state.Enrolled.Seen() {
+		n := len(state.Enrolled.Certificates())
+		document.MOK.Enrolled = &n
+	}
+	for _, r := range pending.Requests {
+		document.MOK.Pending = append(document.MOK.Pending, r.Kind.String())
+	}
+	find := func(id, message, fix string) {
+		document.Findings = append(document.Findings, finding(id, message, fix))
+	}
+	if state.Enrolled.Err != nil {
+		find("mok-list-corrupt", "shim's list of keys is corrupt, what stands after the break is invisible: "+state.Enrolled.Err.Error(), "mokutil --reset")
+	}
+	if state.ValidationDisabled.Answer == mok.Yes {
+		find("shim-validation-off", "shim checks nothing that it starts", "mokutil --enable-validation")
+	}
+	for _, orphan := range pending.Orphans {
+		find("left-over-password", orphan+" is staged without a request", "kkeys cancel")
+	}
+	for _, r := range pending.Requests {
+		if r.Kind == mok.Reset || r.Kind == mok.ResetBlocked {
+			find("reset-pending", r.Variable+" alone asks MokManager to erase the whole list", "kkeys cancel")
+		} else if r.Err != nil {
+			find("pending-corrupt", r.Err.Error(), "kkeys cancel")
+		}
+	}
+	for _, text := range state.Disagreements {
+		find("copies-differ", text, "")
+	}
+}
+
+func describeKernel(document *statusDocument, status kernel.Status) {
+	d := &document.Kernel
+	d.Release, d.Distribution, d.Lockdown = known(status.Release), known(status.Distribution.ID), known(status.Lockdown)
+	d.ModulesDisabled, d.Tainted, d.SigEnforce = boolOf(status.ModulesDisabled), status.Taint, boolOf(status.SigEnforce)
+	switch {
+	case status.Signatures.Answer == kernel.No:
+		d.ModuleSignatures = known("unsupported")
+	case status.Enforced.Answer == kernel.Yes:
+		d.ModuleSignatures = known("enforced")
+	case status.Enforced.Answer == kernel.No:
+		d.ModuleSignatures = known("permissive")
+	default:
+		document.missing(status.Enforced.Source, errors.New(status.Enforced.Evidence))
+	}
+}
+
+func (s *session) describeAlgorithms(document *statusDocument) {
+	document.Kernel.HashAlgorithms, document.Kernel.KeyAlgorithms = []string{}, []string{}
+	algorithms, err := kernel.ReadAlgorithms(s.machine.Files)
+	if err != nil {
+		document.missing("/proc/crypto", err)
+		return
+	}
+	registered := func(names []string) []string {
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return algorithms.Registered(name).Answer != kernel.Yes })
+	}
+	document.Kernel.HashAlgorithms, document.Kernel.KeyAlgorithms = registered(kernel.Hashes), registered(kernel.KeyAlgorithms)
+}
+
+// statusFindings are those that need keyrings and kernel together.
+func statusFindings(document *statusDocument, rings []keyring.Ring, status kernel.Status) {
+	for _, name := range []string{keyring.Builtin, keyring.Machine} {
+		ring := keyring.Named(rings, name)
+		if ring == nil || len(ring.Keys) == 0 || keyring.Named(rings, keyring.Secondary) == nil {
+			continue
+		}
+		if r := trust.Consulted(rings, status, name); r.Answer == kernel.No && status.Signatures.Answer != kernel.No {
+			document.Findings = append(document.Findings, finding("keyring-cut", r.Evidence+": its keys do not count until the next boot", "reboot"))
+		}
+	}
+}
+
+func finding(id, message, fix string) findingDoc { return findingDoc{id, message, known(fix)} }
+
+func (s *session) sayStatus(document *statusDocument) {
+	if s.json || s.quiet {
+		return
+	}
+	k, m := document.Kernel, document.MOK
+	rows := [][]string{
+		{"kernel", text(k.Release)}, {"distribution", text(k.Distribution)},
+		{"EFI", yesNo(&document.EFI)}, {"Secure Boot", yesNo(document.SecureBoot)}, {"setup mode", yesNo(document.SetupMode)},
+		{"booted through shim", yesNo(document.Shim)}, {"shim's validation off", yesNo(m.ValidationDisabled)},
+		{"MOK list trusted", yesNo(m.TrustedByKernel)}, {"keys in shim's list", number(m.Enrolled)}, {"pending", orNone(m.Pending)},
+		{"module signatures", text(k.ModuleSignatures)}, {"sig_enforce", yesNo(k.SigEnforce)}, {"lockdown", text(k.Lockdown)},
+		{"modules disabled", yesNo(k.ModulesDisabled)}, {"tainted", taint(k.Tainted)}, {"hashes", orNone(k.HashAlgorithms)}, {"key algorithms", orNone(k.KeyAlgorithms)}, {"keyrings consulted", orNone(document.Consulted)},
+	}
+	_ = table(s.out, nil, rows)
+	for _, f := range document.Findings {
+		s.say("finding: %s", printable.Text(f.Message))
+		if f.Fix != nil {
+			s.say("  fix: %s", printable.Text(*f.Fix))
+		}
+	}
+}
+
+func fact(f mok.Fact) *bool {
+	if f.Answer == mok.Unknown {
+		return nil
+	}
+	yes := f.Answer == mok.Yes
+	return &yes
+}
+
+// known gives nil for the empty text.
+func known(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+const notKnown = "not known"
+
+func text(s *string) string {
+	if s == nil {
+		return notKnown
+	}
+	return *s
+}
+
+func yesNo(b *bool) string {
+	switch {
+	case b == nil:
+		return notKnown
+	case *b:
+		return "yes"
+	}
+	return "no"
+}
+
+func number(n *int) string {
+	if n == nil {
+		return notKnown
+	}
+	return fmt.Sprint(*n)
+}
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
+}
+
+// taint names the bits that have to do with modules.
+func taint(bits *uint64) string {
+	if bits == nil {
+		return notKnown
+	}
+	var names []string
+	for _, t := range []struct {
+		bit  uint
+		name string
+	}{{0, "proprietary module"}, {1, "module forced"}, {12, "out-of-tree module"}, {13, "unsigned module"}} {
+		if *bits&(1<<t.bit) != 0 {
+			names = append(names, t.name)
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Sprint(*bits)
+	}
+	return fmt.Sprintf("%d (%s)", *bits, strings.Join(names, ", "))
+}

@@ -1,0 +1,616 @@
+package machine
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+	"unicode/utf16"
+
+	"github.com/klauspost/compress/zstd"
+
+	"kkeys/efivars"
+	"kkeys/internal/certtest"
+	"kkeys/keyring"
+	"kkeys/machine/machinetest"
+	"kkeys/mok"
+)
+
+func recorder() Recorder {
+	return Recorder{Version: "test", Time: time.Unix(1e9, 5), Questions: func(rings []keyring.Ring) []keyring.Restriction {
+		all := []keyring.Restriction{keyring.BySecondary}
+		for _, r := range rings {
+			all = append(all, keyring.ByRing(r.Serial))
+		}
+		return all
+	}}
+}
+
+// recordedAs saves a machine and opens it again; plain is the archive without its compression.
+func recordedAs(t *testing.T, m *Machine) (copied *Machine, r *Recording, plain []byte) {
+	t.Helper()
+	r, err := m.Record(recorder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "snapshot")
+	if err := r.Save(path, false); err != nil {
+		t.Fatal(err)
+	}
+	if copied, err = Snapshot(path); err != nil {
+		t.Fatal(err)
+	}
+	packed, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpack, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unpack.Close()
+	if plain, err = unpack.DecodeAll(packed, nil); err != nil {
+		t.Fatal(err)
+	}
+	return copied, r, plain
+}
+
+func opened(t *testing.T, made *machinetest.Machine) *Machine {
+	t.Helper()
+	m, err := Directory(made.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// laden is an installed machine with something at every place that is recorded, and certificates of these names.
+func laden(t *testing.T) (made *machinetest.Machine, named map[string]*certtest.Cert) {
+	t.Helper()
+	named = map[string]*certtest.Cert{}
+	for i, name := range []string{"mok", "db", "staged", "shim-signed", "dkms", "told", "builtin", "bundle"} {
+		named[name] = certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN(name)}, SKID: []byte{byte(i + 1)}})
+	}
+	made = machinetest.Installed(t)
+	made.Enrolled(named["mok"].DER)
+	made.Set(efivars.DB, 7, signatureList(t, named["db"].DER))
+	made.Set(mok.Variable("MokNew"), 7, signatureList(t, named["staged"].DER))
+	for name, text := range map[string]string{
+		"proc/sys/kernel/osrelease": release + "\n", "proc/sys/kernel/arch": "x86_64\n", "proc/sys/kernel/tainted": "0\n",
+		"proc/sys/kernel/modules_disabled": "0\n", "sys/module/module/parameters/sig_enforce": "Y\n", "sys/module/kernel/x": "",
+		"sys/kernel/security/lockdown": "none [integrity] confidentiality\n", "sys/class/tpm/tpm0/x": "",
+		"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n", "proc/crypto": "name : sha256\n",
+		"boot/config-" + release:                 "CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_KEY=\"certs/signing_key.pem\"\n",
+		"var/lib/shim-signed/mok/MOK.der":        string(named["shim-signed"].DER),
+		"var/lib/dkms/mok.pub":                   string(named["dkms"].PEM()),
+		"etc/dkms/framework.conf":                "# a comment\nmok_certificate=/srv/keys/told.der\n",
+		"srv/keys/told.der":                      string(named["told"].DER),
+		"root/MOK.crt":                           "no certificate, and this place is a guess",
+		"sys/firmware/efi/mok-variables/.marker": "x",
+	} {
+		made.Write(name, text)
+	}
+	made.Remove("sys/firmware/efi/mok-variables/.marker")
+	made.Write("sys/firmware/efi/mok-variables/MokListTrustedRT", "\x01")
+	made.Write("sys/firmware/efi/mok-variables/MokListRT", string(signatureList(t, named["mok"].DER)))
+	made.Write("boot/vmlinuz-"+release, string(gzipped(t, append([]byte("a kernel "), named["builtin"].DER...))))
+	return made, named
+}
+
+func signatureList(t *testing.T, der []byte) []byte {
+	t.Helper()
+	data, err := efivars.EncodeSignatureLists([]efivars.SignatureList{efivars.X509List(efivars.Shim, der)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func gzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// same holds all that is read of one machine against the other.
+func same(t *testing.T, a, b *Machine) {
+	t.Helper()
+	equal := func(what string, x, y any) {
+		t.Helper()
+		if !reflect.DeepEqual(x, y) {
+			t.Errorf("%s: of the machine\n%+v\nof its snapshot\n%+v", what, x, y)
+		}
+	}
+	equal("kernel", a.Kernel(), b.Kernel())
+	chainA, passedA := a.NextBoot()
+	chainB, passedB := b.NextBoot()
+	equal("next boot", chainA, chainB)
+	equal("passed", passedA, passedB)
+	equal("TPM", a.HasTPM(), b.HasTPM())
+	foundA, unseenA := a.Certificates()
+	foundB, unseenB := b.Certificates()
+	equal("certificates", foundA, foundB)
+	equal("certificates not seen", sayings(unseenA), sayings(unseenB))
+	foundA, unseenA = a.KernelCertificates()
+	foundB, unseenB = b.KernelCertificates()
+	equal("builtin certificates", foundA, foundB)
+	equal("builtin certificates not seen", sayings(unseenA), sayings(unseenB))
+	keysA, _ := a.KeyFiles()
+	keysB, _ := b.KeyFiles()
+	equal("private keys", keysA, keysB)
+	// Errors are compared by their words.
+	equal("state", fmt.Sprintf("%+v", mok.ReadState(a.Variables, a.Files)), fmt.Sprintf("%+v", mok.ReadState(b.Variables, b.Files)))
+	equal("pending", fmt.Sprintf("%+v", mok.ReadPending(a.Variables).NotSeen), fmt.Sprintf("%+v", mok.ReadPending(b.Variables).NotSeen))
+}
+
+func sayings(unseen []NotSeen) (all []string) {
+	for _, n := range unseen {
+		all = append(all, n.Source+": "+n.Err.Error())
+	}
+	return all
+}
+
+func TestSnapshot(t *testing.T) {
+	made, named := laden(t)
+	m := opened(t, made)
+	copied, r, _ := recordedAs(t, m)
+	same(t, m, copied)
+	found, _ := copied.Certificates()
+	builtin, _ := copied.KernelCertificates()
+	for name, c := range named {
+		there := name == "staged" || name == "bundle" // of the request, and not on the machine
+		for _, f := range append(found, builtin...) {
+			there = there || bytes.Equal(f.Certificate.Raw, c.DER)
+		}
+		if !there {
+			t.Errorf("the certificate %s is not found in the snapshot", name)
+		}
+	}
+	if r.Inquiries() != 6 { // all but staged and bundle
+		t.Errorf("%d certificates were asked about", r.Inquiries())
+	}
+	if r.Release() != release || !r.Time().Equal(time.Unix(1e9, 0)) || r.Time().Location() != time.UTC {
+		t.Errorf("release %s, time %s", r.Release(), r.Time())
+	}
+	pending := mok.ReadPending(copied.Variables)
+	if len(pending.Requests) != 1 || len(pending.Requests[0].Lists) != 1 {
+		t.Errorf("pending: %+v", pending)
+	}
+	if got := sayings(r.NotSeen()); len(got) != 2 || !strings.HasPrefix(got[0]+got[1], "keyrings: a recorded machine") {
+		t.Errorf("not seen: %q", got)
+	}
+	if got := strings.Join(r.LeftOut(), " "); got != "/root/MOK.crt" {
+		t.Errorf("left out: %s", got)
+	}
+	for _, k := range r.Files() {
+		if k.Why == "" {
+			t.Errorf("%s is recorded without a reason", k.Path)
+		}
+	}
+	// A machine recorded twice is the same machine.
+	again, _, _ := recordedAs(t, copied)
+	same(t, m, again)
+}
+
+// Every change of the machine that makes another answer makes the same other answer in its snapshot.
+func TestSnapshotOfOthers(t *testing.T) {
+	for name, change := range map[string]func(*machinetest.Machine){
+		"nothing":       func(made *machinetest.Machine) { made.Dir = t.TempDir() },
+		"no EFI":        func(made *machinetest.Machine) { mustRemoveAll(t, made.Dir+"/sys/firmware") },
+		"no MokManager": func(made *machinetest.Machine) { made.Remove("boot/efi/EFI/debian/mmx64.efi") },
+		"another loader": func(made *machinetest.Machine) {
+			made.ESP(`\EFI\debian\shimx64.efi`, machinetest.Program(0x8664, ".text"))
+		},
+		"shim is no program": func(made *machinetest.Machine) { made.ESP(`\EFI\debian\shimx64.efi`, []byte("no")) },
+		"shim is a folder": func(made *machinetest.Machine) {
+			made.Remove("boot/efi/EFI/debian/shimx64.efi")
+			made.Write("boot/efi/EFI/debian/shimx64.efi/x", "")
+		},
+		"no partition": func(made *machinetest.Machine) { made.Remove("dev/disk/by-partuuid/" + machinetest.Partition) },
+		"not mounted": func(made *machinetest.Machine) {
+			made.Write("proc/self/mountinfo", "21 1 8:2 / / rw - ext4 /dev/sda2 rw\n")
+		},
+		"corrupt boot entry": func(made *machinetest.Machine) {
+			made.Set(efivars.BootEntry(1), 7, []byte{1, 0, 0, 0, 90, 0, 65, 0, 0, 0})
+		},
+		"corrupt list": func(made *machinetest.Machine) {
+			made.Set(mok.Variable("MokListRT"), 6, []byte("no list at all, but long enough"))
+		},
+		"variable is malformed": func(made *machinetest.Machine) { made.Write(efivars.DefaultDir+"/"+efivars.DB.String(), "ab") },
+		"variable never stored": func(made *machinetest.Machine) { made.Write(efivars.DefaultDir+"/"+efivars.DB.String(), "") },
+		"kernel image is none":  func(made *machinetest.Machine) { made.Write("boot/vmlinuz-"+release, "no kernel") },
+		"kernel image is empty": func(made *machinetest.Machine) {
+			made.Write("boot/vmlinuz-"+release, string(gzipped(t, []byte("no certificate"))))
+		},
+		"certificate is none": func(made *machinetest.Machine) { made.Write("var/lib/dkms/mok.pub", "ssh-rsa AAAA") },
+		"DKMS says what only a shell knows": func(made *machinetest.Machine) {
+			made.Write("etc/dkms/framework.conf.d/x.conf", "mok_certificate=$HOME/x\nother=1\n")
+		},
+		"private keys": func(made *machinetest.Machine) {
+			made.Write("var/lib/shim-signed/mok/MOK.priv", "not looked into")
+			made.Write("etc/pki/akmods/private/x.priv", "not looked into")
+			if err := os.Chmod(made.Dir+"/etc/pki/akmods/private/x.priv", 0o640); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"build tree by an absolute link": func(made *machinetest.Machine) {
+			der := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("built")}}).DER
+			made.Write("usr/src/linux-1/certs/signing_key.x509", string(der))
+			made.Link("lib/modules/"+release+"/build", "/usr/src/linux-1")
+		},
+		"link to nowhere": func(made *machinetest.Machine) { made.Link("lib/modules/"+release+"/build", "/home/me/linux") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, _ := laden(t)
+			change(made)
+			m := opened(t, made)
+			copied, _, plain := recordedAs(t, m)
+			same(t, m, copied)
+			if bytes.Contains(plain, []byte("/home/me")) {
+				t.Error("a link that leads to nothing recorded tells of somebody's folder")
+			}
+		})
+	}
+}
+
+func mustRemoveAll(t *testing.T, path string) {
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusing is a root folder some of whose paths may not be read.
+type refusing struct {
+	through
+	closed map[string]bool // cannot be opened
+	beyond map[string]bool // cannot even be seen
+}
+
+func (r refusing) Open(name string) (fs.File, error) {
+	if r.closed[name] || r.beyond[name] {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return r.FS.Open(name)
+}
+
+func (r refusing) Stat(name string) (fs.FileInfo, error) {
+	if r.beyond[name] {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrPermission}
+	}
+	return fs.Stat(r.FS, name)
+}
+
+// What could not be read stays that, and never becomes "not there".
+func TestSnapshotKeepsWhatCouldNotBeRead(t *testing.T) {
+	made, _ := laden(t)
+	for _, name := range []string{
+		"boot/config-" + release, "boot/vmlinuz-" + release, "boot/efi", "boot/efi/EFI/debian", "boot/efi/EFI/debian/shimx64.efi", "boot/efi/EFI/debian/mmx64.efi",
+		"sys/firmware/efi/mok-variables", "sys/firmware/efi/mok-variables/MokListRT", "sys/firmware/efi/mok-variables/MokListTrustedRT",
+		"sys/module/module/parameters/sig_enforce", "sys/kernel/security/lockdown", "var/lib/dkms/mok.pub", "root/MOK.crt", "proc/self/mountinfo",
+		"etc/dkms/framework.conf", "var/lib/shim-signed/mok/MOK.der", "etc/pki/akmods/certs", "usr/src",
+	} {
+		for _, beyond := range []bool{false, true} {
+			m := opened(t, made)
+			files := refusing{through: through{m.Files}}
+			if files.closed = map[string]bool{name: true}; beyond {
+				files.closed, files.beyond = nil, files.closed
+			}
+			m.Files = files
+			copied, r, _ := recordedAs(t, m)
+			t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) { same(t, m, copied) })
+			if got := strings.Join(sayings(r.NotSeen()), "\n"); name != "root/MOK.crt" && !strings.Contains(got, name) && exists(made, name) {
+				t.Errorf("%s is not said to be unseen:\n%s", name, got)
+			}
+		}
+	}
+	// A table whose entries hide from who has no CAP_SYS_ADMIN.
+	m := opened(t, made)
+	m.Files = hiding{through{m.Files}}
+	copied, _, _ := recordedAs(t, m)
+	same(t, m, copied)
+	if _, err := efivars.ReadTable(copied.Files, "MokListRT"); !errors.Is(err, efivars.ErrUnavailable) {
+		t.Errorf("hidden became %v", err)
+	}
+}
+
+func exists(made *machinetest.Machine, name string) bool {
+	_, err := os.Stat(filepath.Join(made.Dir, name))
+	return err == nil
+}
+
+// hiding shows the size of the table's entries and none of their bytes.
+type hiding struct{ through }
+
+func (h hiding) Open(name string) (fs.File, error) {
+	file, err := h.through.Open(name)
+	if err == nil && strings.HasPrefix(name, efivars.TableDir+"/") {
+		return hidden{file}, nil
+	}
+	return file, err
+}
+
+type hidden struct{ fs.File }
+
+func (hidden) Read([]byte) (int, error) { return 0, io.EOF }
+
+// The names of variables that no command reads are kept, so that none of them looks as if it were not there.
+func TestSnapshotVariables(t *testing.T) {
+	made, _ := laden(t)
+	other := efivars.Name{Vendor: efivars.Global, Name: "ConOut"}
+	made.Set(other, 7, []byte("a device path"))
+	copied, r, plain := recordedAs(t, opened(t, made))
+	if _, _, err := copied.Variables.Get(other); !errors.Is(err, efivars.ErrUnavailable) || !errors.Is(err, ErrLeftOut) {
+		t.Errorf("left out: %v", err)
+	}
+	names, err := copied.Variables.List()
+	if want, werr := opened(t, made).Variables.List(); err != nil || werr != nil || !reflect.DeepEqual(names, want) {
+		t.Errorf("names %v, %v, want %v", names, err, want)
+	}
+	if bytes.Contains(plain, []byte("a device path")) || !strings.Contains(strings.Join(r.LeftOut(), " "), "ConOut") {
+		t.Errorf("left out: %v", r.LeftOut())
+	}
+	for what, err := range map[string]error{
+		"Set": copied.Variables.Set(efivars.BootNext, 7, []byte{1, 0}), "Delete": copied.Variables.Delete(efivars.DB),
+	} {
+		if !errors.Is(err, efivars.ErrReadOnly) || !errors.Is(err, ErrRecorded) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, n := range []string{"", "Missing", "../up", "a/b"} {
+		_, _, err := copied.Variables.Get(efivars.Name{Vendor: efivars.Global, Name: n})
+		if want := map[bool]error{true: efivars.ErrInvalid, false: efivars.ErrNotFound}[strings.Contains(n, "/")]; !errors.Is(err, want) {
+			t.Errorf("Get %q: %v, want %v", n, err, want)
+		}
+	}
+}
+
+// Every error of a store comes back as itself.
+func TestSnapshotWords(t *testing.T) {
+	for _, w := range words {
+		is, bad := outcomeOf(w.is).err()
+		if bad != nil || !errors.Is(is, w.is) || is.Error() != w.is.Error() {
+			t.Errorf("%s became %v, %v", w.word, is, bad)
+		}
+	}
+	failing := &Machine{Files: fstest.MapFS{}, Keyrings: keyring.Recorded{Err: keyring.ErrNotVisible}, Variables: efivars.Absent(efivars.ErrDenied)}
+	copied, r, _ := recordedAs(t, failing)
+	if _, err := copied.Variables.List(); !errors.Is(err, efivars.ErrDenied) {
+		t.Errorf("variables: %v", err)
+	}
+	if _, err := copied.Keyrings.Rings(); !errors.Is(err, keyring.ErrNotVisible) {
+		t.Errorf("keyrings: %v", err)
+	}
+	if len(r.NotSeen()) != 3 { // the release too
+		t.Errorf("not seen: %v", r.NotSeen())
+	}
+}
+
+// Nothing secret gets into a snapshot, wherever it stands: a password, its hash, a private key.
+func TestSnapshotHoldsNoSecret(t *testing.T) {
+	const password = "lab-Pass.1"
+	wide := utf16.Encode([]rune(password))
+	clearText := make([]byte, 40)
+	clearText[4] = byte(len(wide))
+	for i, unit := range wide {
+		binary.LittleEndian.PutUint16(clearText[8+2*i:], unit)
+	}
+	auth, err := mok.NewAuth(password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := auth.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("mine")}})
+	key := c.KeyPEM(t)
+	block, _ := pem.Decode(key)
+	legacy := bytes.Repeat([]byte("legacyhash123456"), 2)
+	secrets := map[string][]byte{
+		"password": []byte(password), "password in UTF-16": clearText[8 : 8+2*len(wide)], "its hash": auth.Hash, "its salt": auth.Salt,
+		"legacy hash": legacy, "private key": block.Bytes[len(block.Bytes)-300:], "private key in PEM": key[len(key)-300 : len(key)-100], "BEGIN": []byte("PRIVATE KEY-----"),
+		"machine-id": []byte("0123456789abcdef0123456789abcdef"), "host name": []byte("secrethost"), "PIN": []byte("4711"),
+	}
+
+	made, _ := laden(t)
+	for name, data := range map[string][]byte{
+		"MokAuth": record, "MokDelAuth": record, "MokXAuth": legacy, "MokXDelAuth": record, "MokPW": record,
+		"MokSB": clearText, "MokDB": clearText, "MokListTrustedNew": clearText, "MokPWStore": record,
+	} {
+		made.Set(mok.Variable(name), 7, data)
+	}
+	entry := append([]byte{1, 0, 0, 0, 8 + 4, 0, 'x', 0, 0, 0, 3, 24, 8, 0, '4', '7', '1', '1', 0x7f, 0xff, 4, 0}, password...)
+	made.Set(efivars.BootEntry(7), 7, entry)
+	for name, text := range map[string]string{
+		"etc/hostname": "secrethost\n", "etc/machine-id": "0123456789abcdef0123456789abcdef\n", "proc/sys/kernel/hostname": "secrethost\n",
+		"proc/cmdline":           "root=/dev/x rd.luks.key=" + password + " module.sig_enforce=1 lockdown=integrity ima_policy=\"tcb x\" -- efi=" + password + "\n",
+		"boot/config-" + release: "CONFIG_MODULE_SIG=y\nCONFIG_CMDLINE=\"key=" + password + " efi=debug\"\nCONFIG_DEFAULT_HOSTNAME=\"secrethost\"\nCONFIG_MODULE_SIG_KEY=\"pkcs11:token=x?pin-value=4711\"\n",
+		"proc/self/mountinfo": "30 21 8:1 / /boot/efi rw shared:1 - vfat /dev/sda1 rw\n" +
+			"31 21 0:9 / /mnt rw - cifs //secrethost/share rw\n32 21 8:9 / / rw - ext4 /dev/mapper/secrethost-root rw\n",
+		"etc/dkms/framework.conf": "# " + password + "\nmok_signing_key=\"pkcs11:x?pin-value=4711\"\nmok_certificate=/srv/keys/told.der\nsign=" + password + "\n",
+		"etc/os-release":          "ID=debian\n",
+	} {
+		made.Write(name, text)
+	}
+	both := string(c.PEM()) + string(key)
+	for _, name := range []string{
+		"var/lib/shim-signed/mok/MOK.priv", "var/lib/dkms/mok.key", "etc/pki/akmods/private/x.priv", "root/MOK.priv", "root/MOK.key", "root/module-signing/x.key",
+		"var/lib/sbctl/keys/db/db.key", "usr/src/linux/certs/signing_key.pem", "lib/modules/" + release + "/build/certs/signing_key.pem",
+		// Where a certificate should be:
+		"var/lib/sbctl/keys/db/db.pem", "etc/pki/akmods/certs/x.der", "etc/uefi/certs/x.crt", "root/MOK.der", "root/module-signing/x.der", "var/lib/dkms/mok.pub",
+		"lib/modules/keys/x.x509", "proc/crypto", "sys/firmware/efi/mok-variables/MokSBStateRT", "boot/efi/EFI/debian/mmx64.efi",
+	} {
+		made.Write(name, both)
+	}
+	made.Write("root/MOK.crt", password+"\n"+string(c.PEM())+password)
+	made.Set(mok.Variable("SbatLevelRT"), 6, []byte(both))
+
+	noted := &opens{}
+	m := opened(t, made)
+	noted.FS, m.Files = m.Files, noted
+	copied, r, plain := recordedAs(t, m)
+	for what, secret := range secrets {
+		if len(secret) == 0 || bytes.Contains(plain, secret) {
+			t.Errorf("the snapshot holds the %s", what)
+		}
+	}
+	for _, e := range r.sorted() {
+		if unpacked, err := gzip.NewReader(bytes.NewReader(e.data)); err == nil {
+			text, err := io.ReadAll(unpacked)
+			if err != nil || bytes.Contains(text, []byte(password)) {
+				t.Errorf("%s, unpacked: %v", e.path, err)
+			}
+		}
+	}
+	for _, name := range noted.names {
+		if base := filepath.Base(name); strings.HasSuffix(base, ".priv") || strings.HasSuffix(base, ".key") || base == "signing_key.pem" {
+			t.Errorf("%s was opened", name)
+		}
+	}
+	// The requests are told as they are all the same.
+	want, got := mok.ReadPending(opened(t, made).Variables), mok.ReadPending(copied.Variables)
+	if len(got.Requests) != len(want.Requests) || len(want.Requests) < 6 || !reflect.DeepEqual(got.Orphans, want.Orphans) {
+		t.Fatalf("pending %+v\nwant %+v", got, want)
+	}
+	for i, w := range want.Requests {
+		g := got.Requests[i]
+		if g.Kind != w.Kind || g.Wish != w.Wish || g.Auth != w.Auth || (g.Err == nil) != (w.Err == nil) {
+			t.Errorf("request %+v, want %+v", g, w)
+		}
+	}
+	line, err := fs.ReadFile(copied.Files, "proc/cmdline")
+	if err != nil || string(line) != "module.sig_enforce=1 lockdown=integrity ima_policy=\"tcb x\"\n" {
+		t.Errorf("command line %q, %v", line, err)
+	}
+	config, err := fs.ReadFile(copied.Files, "boot/config-"+release)
+	if want := "CONFIG_MODULE_SIG=y\nCONFIG_CMDLINE=\"efi=debug\"\nCONFIG_DEFAULT_HOSTNAME=\"\"\nCONFIG_MODULE_SIG_KEY=\"pkcs11:\"\n"; err != nil || string(config) != want {
+		t.Errorf("configuration %q, %v, want %q", config, err, want)
+	}
+}
+
+// opens is a root folder that notes what was opened.
+type opens struct {
+	through
+	names []string
+}
+
+func (o *opens) Open(name string) (fs.File, error) {
+	o.names = append(o.names, name)
+	return o.FS.Open(name)
+}
+
+// through is a root folder with all that one can do.
+type through struct{ fs.FS }
+
+func (f through) ReadLink(name string) (string, error)   { return fs.ReadLink(f.FS, name) }
+func (f through) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(f.FS, name) }
+func (f through) Stat(name string) (fs.FileInfo, error)  { return fs.Stat(f.FS, name) }
+
+// What is blanked keeps what decides: its size, and whether it asks for something or for nothing.
+func TestBlank(t *testing.T) {
+	for _, c := range []struct {
+		size  int
+		first byte
+	}{{172, 0}, {172, 7}, {32, 0}, {32, 1}, {1, 9}, {0, 0}, {500, 3}} {
+		data := make([]byte, c.size)
+		if c.size > 0 {
+			data[c.size-1] = c.first
+		}
+		got := blankAuth(data)
+		if len(got) != c.size || (len(bytes.Trim(got, "\x00")) == 0) != (c.first == 0) || c.first != 0 && bytes.Contains(got, []byte{c.first}) {
+			t.Errorf("%d bytes with a %d: %x", c.size, c.first, got)
+		}
+	}
+	auth, err := mok.NewAuth("password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := auth.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blank, err := mok.ParseAuth(blankAuth(record))
+	if err != nil || blank.Method != auth.Method || blank.Rounds != auth.Rounds || len(bytes.Trim(append(blank.Hash, blank.Salt...), "\x00")) > 0 {
+		t.Errorf("%+v, %v", blank, err)
+	}
+	if got := blankSwitch([]byte{1, 2, 3}); !bytes.Equal(got, make([]byte, 3)) {
+		t.Errorf("a switch of 3 bytes: %x", got)
+	}
+}
+
+// A reduced EFI program says the same of itself, as far as that is asked; shim and MokManager are whole.
+func TestReduceProgram(t *testing.T) {
+	code := bytes.Repeat([]byte("code"), 1000)
+	for _, c := range []struct {
+		name    string
+		content []byte
+		whole   bool
+	}{
+		{"shimx64.efi", append(machinetest.Program(0x8664, ".text", ".vendor_cert"), code...), true},
+		{"BOOTX64.EFI", append(machinetest.Program(0xaa64, ".vendor_"), code...), true},
+		{"MMx64.efi", append(machinetest.Program(0x8664, ".text"), code...), true},
+		{"grubx64.efi", append(machinetest.Program(0x8664, ".text", ".a_long_name"), code...), false},
+		{"grubia32.efi", append(machinetest.Program(0x14c, ".text"), code...), false},
+		{"mm", []byte("MZ"), true},
+		{"grub", []byte("no"), true},
+		{"empty", nil, true},
+		{"mm", bytes.Repeat(code, 100), false},
+	} {
+		reduced, err := bootProgram(c.name).reduce(bytes.NewReader(c.content))
+		if err != nil || bytes.Equal(reduced, c.content) != c.whole {
+			t.Errorf("%s: %d bytes became %d, %v", c.name, len(c.content), len(reduced), err)
+		}
+		a, aerr := parseLoader(c.content)
+		b, berr := parseLoader(reduced)
+		if a.arch != b.arch || a.shim != b.shim || (aerr == nil) != (berr == nil) {
+			t.Errorf("%s: %+v, %v became %+v, %v", c.name, a, aerr, b, berr)
+		}
+		if aerr == nil && !c.whole && (len(reduced) != len(c.content) || bytes.Contains(reduced, code[:8])) {
+			t.Errorf("%s: its code was kept", c.name)
+		}
+	}
+}
+
+func TestReduceBootEntry(t *testing.T) {
+	made := machinetest.Empty(t)
+	made.BootEntry(1, 1, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\x.efi`))
+	plain, _ := made.Get(efivars.BootEntry(1))
+	if got := reduceBootEntry(plain); !bytes.Equal(got, plain) {
+		t.Errorf("%x became %x", plain, got)
+	}
+	if got := reduceBootEntry(append(bytes.Clone(plain), "cryptkey=secret"...)); !bytes.Equal(got, plain) {
+		t.Errorf("with data: %x", got)
+	}
+	made.BootEntry(1, 1, machinetest.Node(3, 11, make([]byte, 33)), machinetest.Node(3, 24, []byte("https://me:secret@host/")))
+	network, _ := made.Get(efivars.BootEntry(1))
+	got := reduceBootEntry(network)
+	o, err := efivars.ParseLoadOption(got)
+	if err != nil || o.Kind() != efivars.KindHTTP || bytes.Contains(got, []byte("secret")) {
+		t.Errorf("%s: %x, %v", o.Kind(), got, err)
+	}
+	for n := range plain {
+		if _, err := efivars.ParseLoadOption(reduceBootEntry(plain[:n])); err == nil {
+			if _, err := efivars.ParseLoadOption(plain[:n]); err != nil {
+				t.Errorf("cut at %d: what could not be read can be", n)
+			}
+		}
+	}
+}

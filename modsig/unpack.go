@@ -1,0 +1,150 @@
+package modsig
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+	"github.com/ulikunitz/xz/lzma"
+)
+
+// MaxModule is a limit for Unpack, in bytes, that leaves room above any module seen so far.
+const MaxModule = 256 << 20
+
+// maxWindow bounds what a decoder may keep of its past output, in bytes. It is what kmod's zstd takes by default
+// (ZSTD_WINDOWLOG_LIMIT_DEFAULT), and twice the dictionary of xz -9.
+const maxWindow = 128 << 20
+
+// Outcomes of Unpack.
+var (
+	// ErrDamaged: the compressed stream is cut short or broken, or uses what this program does not know.
+	ErrDamaged = errors.New("damaged compressed module")
+	// ErrTooLarge: the module is beyond the limit, or reading it would take too much memory.
+	ErrTooLarge = errors.New("compressed module too large")
+)
+
+// Packing is the compression around a module.
+type Packing int
+
+// The compressions that kmod and the kernel know. Content decides which it is, as in the kernel, not the file's name.
+const (
+	Plain Packing = iota
+	Gzip
+	XZ
+	Zstd
+)
+
+// String gives "none", "gzip", "xz", "zstd", which but for the first is how /sys/module/compression says it.
+func (p Packing) String() string { return [...]string{"none", "gzip", "xz", "zstd"}[p] }
+
+// Unpacked is a module out of its compression.
+type Unpacked struct {
+	// Module is the content, the input itself when Packing is Plain.
+	Module  []byte
+	Packing Packing
+	// Check is how an xz stream is protected: "none", "crc32", "crc64", "sha256"; empty for other packings. The kernel's own
+	// decompressor refuses all but the first two (lib/xz/xz_dec_stream.c dec_stream_header); kmod takes any.
+	Check string
+	// Trailing is what follows the compressed stream, nil for Plain. It should be empty: the kernel ignores it, kmod may refuse
+	// the file or, after another stream of the same kind, see a longer module. It shares memory with the input.
+	Trailing []byte
+}
+
+// SignedOutside tells that a signature stands after the compressed stream: the file was signed after compression. Nothing
+// ever looks at that one; only a signature in Module counts.
+func (u *Unpacked) SignedOutside() bool { return bytes.HasSuffix(u.Trailing, []byte(Magic)) }
+
+// packing looks at the first bytes.
+func packing(data []byte) Packing {
+	for p, magic := range []string{Gzip: "\x1f\x8b", XZ: "\xfd7zXZ\x00", Zstd: "\x28\xb5\x2f\xfd"} {
+		if magic != "" && bytes.HasPrefix(data, []byte(magic)) {
+			return Packing(p)
+		}
+	}
+	return Plain
+}
+
+// Unpack decompresses a module of any packing, into at most limit bytes; MaxModule is a good one. Of several compressed
+// streams only the first is read, as the kernel does it.
+//
+// Errors: ErrDamaged, also for xz filters other than LZMA2; ErrTooLarge, also for a window or dictionary above 128 MiB.
+// A module that is not compressed is never an error.
+func Unpack(data []byte, limit int) (*Unpacked, error) {
+	unpack := map[Packing]func([]byte, int) (*Unpacked, error){Gzip: gunzip, XZ: unxz, Zstd: unzstd}[packing(data)]
+	if unpack == nil {
+		return &Unpacked{Module: data}, nil
+	}
+	return unpack(data, limit)
+}
+
+// damaged says at which offset of the file.
+func damaged(p Packing, offset int, err error) error {
+	return fmt.Errorf("%w: %v at offset %d: %w", ErrDamaged, p, offset, err)
+}
+
+// drain reads a decoder to its end; rest is where it reads from, for the offset of an error.
+func drain(p Packing, decoder io.Reader, limit int, rest *bytes.Reader) ([]byte, error) {
+	var module bytes.Buffer
+	n, err := io.Copy(&module, io.LimitReader(decoder, int64(limit)+1))
+	switch {
+	case err != nil:
+		return nil, damaged(p, int(rest.Size())-rest.Len(), err)
+	case n > int64(limit):
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+	}
+	return module.Bytes(), nil
+}
+
+func gunzip(data []byte, limit int) (*Unpacked, error) {
+	input := bytes.NewReader(data)
+	decoder, err := gzip.NewReader(input)
+	if err != nil {
+		return nil, damaged(Gzip, 0, err)
+	}
+	decoder.Multistream(false) // the decoder then reads no byte too many, for a bytes.Reader is an io.ByteReader
+	module, err := drain(Gzip, decoder, limit, input)
+	if err != nil {
+		return nil, err
+	}
+	return &Unpacked{Module: module, Packing: Gzip, Trailing: data[len(data)-input.Len():]}, nil
+}
+
+func unxz(data []byte, limit int) (*Unpacked, error) {
+	stream, err := walkXZ(data, limit)
+	if err != nil {
+		return nil, err
+	}
+	input := bytes.NewReader(data[:stream.size])
+	decoder, err := xz.ReaderConfig{DictCap: lzma.MinDictCap, SingleStream: true}.NewReader(input)
+	if err != nil {
+		return nil, damaged(XZ, 0, err)
+	}
+	module, err := drain(XZ, decoder, limit, input)
+	if err != nil {
+		return nil, err
+	}
+	return &Unpacked{Module: module, Packing: XZ, Check: stream.check, Trailing: data[stream.size:]}, nil
+}
+
+func unzstd(data []byte, limit int) (*Unpacked, error) {
+	size, err := walkZstd(data)
+	if err != nil {
+		return nil, err
+	}
+	input := bytes.NewReader(data[:size])
+	decoder, err := zstd.NewReader(input, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, damaged(Zstd, 0, err)
+	}
+	defer decoder.Close()
+	module, err := drain(Zstd, decoder, limit, input)
+	if err != nil {
+		return nil, err
+	}
+	return &Unpacked{Module: module, Packing: Zstd, Trailing: data[size:]}, nil
+}

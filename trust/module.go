@@ -1,0 +1,77 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+
+	"kkeys/modsig"
+)
+
+// Module is what was seen of a module's signature.
+type Module struct {
+	// Result is how the signature stands towards the certificates known here, Where where the one that decided was found.
+	Result modsig.Result
+	Where  string
+	// Err is why there is no result, one of modsig's outcomes of reading.
+	Err error
+	// SignedOutside: signed after compression. Check is the check of an xz stream. Unpacks is the compression that the kernel undoes itself.
+	SignedOutside  bool
+	Check, Unpacks string
+}
+
+// JudgeModule draws the verdict on a module: its signature verifies, and the key that made it is trusted. key are the facts of the certificate
+// that verified it, nil if there is none.
+func JudgeModule(m Module, key *Facts) Verdict {
+	own := []Gate{signatureGate(m), compressionGate(m)}
+	v := Verdict{Value: Unknown}
+	if key != nil {
+		v = Judge(*key)
+	}
+	if conclude(own) == Untrusted {
+		v.Value, v.Proof, v.Keyring = Untrusted, "", ""
+	}
+	v.Gates = append(own, v.Gates...)
+	return v
+}
+
+// signatureGate: the signature is there, can be read, and is that of a certificate that is known here.
+func signatureGate(m Module) Gate {
+	gate := Gate{Name: GateModule, Result: Fail, Source: "the module"}
+	var unsigned *modsig.UnsignedError
+	switch {
+	case m.SignedOutside && m.Err != nil:
+		gate.Evidence = "it was signed after it was compressed: the signature stands outside of the compressed stream, where nothing looks"
+	case errors.As(m.Err, &unsigned) && unsigned.Appended:
+		gate.Evidence = fmt.Sprintf("it was signed, and %d bytes were appended afterwards: for the kernel it is not signed", unsigned.After)
+	case errors.Is(m.Err, modsig.ErrUnsupported):
+		gate.Result, gate.Evidence = ResultUnknown, m.Err.Error()
+	case m.Err != nil:
+		gate.Evidence = m.Err.Error()
+	case m.Result.Outcome == modsig.Valid:
+		gate.Result, gate.Evidence = Pass, "its signature verifies with "+m.Result.Key.Details().Subject+" ("+m.Where+")"
+	case m.Result.Outcome == modsig.Wrong:
+		gate.Evidence = "its signature does not verify with the certificate that it names: the module was changed after signing (stripped, for example), or another key of that name signed it"
+	case m.Result.Outcome == modsig.UnknownKey:
+		gate.Result, gate.Evidence = ResultUnknown, "no certificate found on this machine has the id that the signature names"
+	case m.Result.Err != nil:
+		gate.Result, gate.Evidence = ResultUnknown, m.Result.Err.Error()
+	default:
+		gate.Result, gate.Evidence = ResultUnknown, "the signature could not be judged"
+	}
+	return gate
+}
+
+// compressionGate: a kernel that unpacks modules itself reads no xz stream with another check than CRC32 (lib/xz/xz_dec_stream.c,
+// dec_stream_header); kmod reads them all.
+func compressionGate(m Module) Gate {
+	gate := Gate{Name: GateCompression, Result: NotApplicable, Source: "the module", Evidence: "kmod unpacks it, or it is not compressed"}
+	if m.Check == "" || m.Unpacks != "xz" {
+		return gate
+	}
+	gate.Source = "the module, /sys/module/compression"
+	gate.Result, gate.Evidence = Pass, "the kernel unpacks it itself, and can read its check "+m.Check
+	if m.Check != "crc32" && m.Check != "none" {
+		gate.Result, gate.Evidence = Fail, "the kernel unpacks it itself and cannot read its check "+m.Check+": compress it with xz --check=crc32"
+	}
+	return gate
+}

@@ -1,0 +1,73 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"kkeys/certs"
+	"kkeys/keyring"
+	"kkeys/modsig"
+)
+
+func TestJudgeModule(t *testing.T) {
+	c := selfSigned(t)
+	trusted := func() *Facts {
+		rings := debian()
+		return &Facts{
+			Certificate: c, Rings: rings, Kernel: healthy(), Inquiry: answers(c, rings, at(nil, machine)),
+			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine))},
+		}
+	}
+	byKeyID := func() *Facts {
+		f := trusted()
+		f.Named = certs.ByKeyID
+		f.Witnesses = map[certs.Lookup]*keyring.Inquiry{
+			certs.ByIssuerAndSerial: answers(c, f.Rings, nil), certs.ByKeyID: answers(c, f.Rings, at(mismatch, machine)),
+		}
+		return f
+	}
+	stranger := func() *Facts {
+		f := trusted()
+		f.Inquiry, f.Witnesses = answers(c, f.Rings, nil), nil
+		return f
+	}
+	valid := modsig.Result{Outcome: modsig.Valid, Key: c}
+	for _, test := range []struct {
+		name   string
+		module Module
+		key    func() *Facts
+		value  Value
+		gate   string
+		says   string
+	}{
+		{"valid and trusted", Module{Result: valid, Where: "mok"}, trusted, Trusted, GateModule, "verifies with CN=me (mok)"},
+		{"named by key id", Module{Result: valid}, byKeyID, Trusted, GateSigner, "as the module names it"},
+		{"valid, not trusted", Module{Result: valid, Where: "file:/var/lib/dkms/mok.pub"}, stranger, Untrusted, GateModule, "/var/lib/dkms/mok.pub"},
+		{"signer not known here", Module{Result: modsig.Result{Outcome: modsig.UnknownKey}}, nil, Unknown, GateModule, "no certificate found"},
+		{"changed after signing", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}}, nil, Untrusted, GateModule, "changed after signing"},
+		{"algorithm not known", Module{Result: modsig.Result{Outcome: modsig.Unsupported, Err: errors.New("ML-DSA")}}, nil, Unknown, GateModule, "ML-DSA"},
+		{"message not supported", Module{Err: fmt.Errorf("%w: PSS", modsig.ErrUnsupported)}, nil, Unknown, GateModule, "PSS"},
+		{"not signed", Module{Err: &modsig.UnsignedError{Magic: -1}}, nil, Untrusted, GateModule, "not signed"},
+		{"appended to", Module{Err: &modsig.UnsignedError{Magic: 10, Appended: true, After: 7}}, nil, Untrusted, GateModule, "7 bytes were appended"},
+		{"signed after compression", Module{Err: &modsig.UnsignedError{Magic: -1}, SignedOutside: true}, nil, Untrusted, GateModule, "after it was compressed"},
+		{"malformed", Module{Err: modsig.ErrMalformed}, nil, Untrusted, GateModule, "malformed"},
+		{"no outcome at all", Module{}, nil, Unknown, GateModule, "could not be judged"},
+		{"xz with CRC64, kernel unpacks", Module{Result: valid, Check: "crc64", Unpacks: "xz"}, trusted, Untrusted, GateCompression, "--check=crc32"},
+		{"xz with CRC32, kernel unpacks", Module{Result: valid, Check: "crc32", Unpacks: "xz"}, trusted, Trusted, GateCompression, "can read"},
+		{"xz with CRC64, kmod unpacks", Module{Result: valid, Check: "crc64"}, trusted, Trusted, GateCompression, "kmod"},
+	} {
+		var key *Facts
+		if test.key != nil {
+			key = test.key()
+		}
+		v := JudgeModule(test.module, key)
+		if v.Value != test.value || !strings.Contains(find(v, test.gate).Evidence, test.says) {
+			t.Errorf("%s: %s, want %s; gate %s says %q\n%s", test.name, v.Value, test.value, test.gate, find(v, test.gate).Evidence, show(v))
+		}
+		if v.Value == Untrusted && find(v, GateModule).Result == Fail && (v.Proof != "" || v.Keyring != "") {
+			t.Errorf("%s: untrusted with proof %q in %q", test.name, v.Proof, v.Keyring)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package trust
+
+import (
+	"errors"
+	"slices"
+
+	"kkeys/certs"
+	"kkeys/kernel"
+	"kkeys/keyring"
+)
+
+// sighting is what the kernel and its listing tell of one keyring and the certificate.
+type sighting struct {
+	ring      string
+	consulted kernel.Reading
+	// verified: a key there verifies the certificate's signature. For a certificate that signed itself that is its own key.
+	verified kernel.Answer
+	// mismatch: the key that the kernel found for the certificate's issuer is another one.
+	mismatch bool
+	// bySerial, byKeyID: the kernel finds a key there for a signer named in this way.
+	bySerial, byKeyID kernel.Answer
+	// listed: an entry has the certificate's kernel name, or its key id under another name.
+	listed bool
+}
+
+// sightings gives one for each keyring that could hold the key. An ordinary user has a single one, for what may be asked by name.
+func sightings(f Facts) []sighting {
+	if f.RingsErr != nil {
+		return []sighting{f.unseen()}
+	}
+	var all []sighting
+	for _, name := range Listed {
+		ring := keyring.Named(f.Rings, name)
+		if ring == nil || name == keyring.Blacklist {
+			continue
+		}
+		s := f.ask(name, keyring.ByRing(ring.Serial))
+		s.consulted = Consulted(f.Rings, f.Kernel, name)
+		if name == keyring.Platform && s.consulted.Answer == kernel.Unknown && f.Platform.Answer != kernel.Unknown {
+			s.consulted = f.Platform
+		}
+		for _, key := range ring.Keys {
+			if key.Type == keyring.TypeAsymmetric && (f.Certificate.MatchesName(key.Description) || f.Certificate.MatchesKeyID(key.Description)) {
+				s.listed = true
+			}
+		}
+		all = append(all, s)
+	}
+	lookUpFromHead(all)
+	return all
+}
+
+// lookUpFromHead: a module's signer is looked for from .secondary through all that it links, and the first key found is taken; kernels
+// that consult .platform do so when nothing was found there (kernel/module/signing.c of Debian and Fedora). So what the witnesses were
+// told about .secondary counts for each keyring that is consulted.
+func lookUpFromHead(all []sighting) {
+	head := slices.IndexFunc(all, func(s sighting) bool { return s.ring == keyring.Secondary })
+	if head < 0 {
+		return
+	}
+	first := all[head]
+	for i := range all {
+		switch s := &all[i]; {
+		case s.consulted.Answer != kernel.Yes:
+		case s.ring == keyring.Platform:
+			s.bySerial, s.byKeyID = unlessFound(s.bySerial, first.bySerial), unlessFound(s.byKeyID, first.byKeyID)
+		default:
+			s.bySerial, s.byKeyID = ifFound(s.bySerial, first.bySerial), ifFound(s.byKeyID, first.byKeyID)
+		}
+	}
+}
+
+// ifFound: what is found in one keyring counts as it is found from the head.
+func ifFound(here, fromHead kernel.Answer) kernel.Answer {
+	if here == kernel.Yes {
+		return fromHead
+	}
+	return here
+}
+
+// unlessFound: what is found here does not count when another was found before.
+func unlessFound(here, before kernel.Answer) kernel.Answer {
+	switch {
+	case here != kernel.Yes || before == kernel.No:
+		return here
+	case before == kernel.Yes:
+		return kernel.No
+	}
+	return kernel.Unknown
+}
+
+// unseen is the sighting of an ordinary user: .secondary stands for all that it links to. builtin alone would mean that .secondary no
+// longer links it, and then it does not count.
+func (f Facts) unseen() sighting {
+	s := f.ask(keyring.Secondary, keyring.BySecondary)
+	s.consulted = kernel.Reading{Answer: kernel.Yes, Evidence: "the kernel answered for the keyrings against which modules are checked", Source: oracle}
+	if old := before5(f.Kernel.Release); old != kernel.No {
+		s.consulted = kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + f.Kernel.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osrelease}
+	}
+	if b := f.ask(keyring.Builtin, keyring.ByBuiltin); b.verified == kernel.Yes && s.verified == kernel.Yes {
+		s.ring = keyring.Builtin
+	}
+	return s
+}
+
+// ask reads the answers about one keyring.
+func (f Facts) ask(name string, r keyring.Restriction) sighting {
+	s := sighting{ring: name}
+	if f.Inquiry != nil {
+		answer, asked := f.Inquiry.Answer(r)
+		switch {
+		case !asked:
+		case answer.Err == nil:
+			s.verified = kernel.Yes
+		case errors.Is(answer.Err, keyring.ErrMismatch):
+			s.verified, s.mismatch = kernel.No, true
+		case errors.Is(answer.Err, keyring.ErrNoVoucher):
+			s.verified = kernel.No
+		}
+	}
+	s.bySerial, s.byKeyID = found(f.Witnesses[certs.ByIssuerAndSerial], r), found(f.Witnesses[certs.ByKeyID], r)
+	return s
+}
+
+// found reads the answer to a witness: a mismatch means that the kernel found a key of the name that the witness gives as its issuer.
+func found(witness *keyring.Inquiry, r keyring.Restriction) kernel.Answer {
+	if witness == nil {
+		return kernel.Unknown
+	}
+	answer, asked := witness.Answer(r)
+	switch {
+	case !asked:
+	case errors.Is(answer.Err, keyring.ErrMismatch):
+		return kernel.Yes
+	case errors.Is(answer.Err, keyring.ErrNoVoucher):
+		return kernel.No
+	}
+	return kernel.Unknown
+}
+
+// best picks the sighting that counts most: in a keyring that is consulted, then in one that may be; where the kernel finds the signer as
+// sign-file names it; and rather the keyring that holds the key than .secondary, which links it.
+func best(all []sighting, choose func(sighting) bool) *sighting {
+	var top *sighting
+	for i := range all {
+		if s := &all[i]; choose(*s) && (top == nil || s.rank() > top.rank()) {
+			top = s
+		}
+	}
+	return top
+}
+
+func (s sighting) rank() int {
+	rank := map[kernel.Answer]int{kernel.Yes: 8, kernel.Unknown: 4}[s.consulted.Answer]
+	if s.bySerial == kernel.Yes {
+		rank += 2
+	}
+	if s.ring != keyring.Secondary {
+		rank++
+	}
+	return rank
+}
