@@ -29,7 +29,7 @@ test: lab check ## run everything: the checks, and all tests with the Secure Boo
 fuzz: ## run each fuzz target for FUZZTIME
 	set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$file"); do \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; done; done
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$(dirname "$$file")"; done; done
 
 clean: ## remove what was built; the lab's cache stays
 	rm -rf bin

@@ -105,6 +105,36 @@ func TestNextBoot(t *testing.T) {
 			m.BootEntry(3, 1, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\debian\grubx64.efi`))
 			m.Set(efivars.BootNext, 7, []byte{3, 0})
 		}, shim: mok.No, why: "another loader"},
+		{name: "an inactive entry next, once", change: func(m *machinetest.Machine) {
+			m.BootEntry(3, 0, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\debian\grubx64.efi`))
+			m.Set(efivars.BootNext, 7, []byte{3, 0})
+		}, shim: mok.No, why: "another loader"},
+		{name: "fallback path of a 32-bit firmware", change: func(m *machinetest.Machine) {
+			m.Write("proc/sys/kernel/arch", "x86_64\n")
+			m.Write("sys/firmware/efi/fw_platform_size", "32\n")
+			m.BootEntry(1, 1, machinetest.Disk(machinetest.Partition))
+			m.ESP(`\EFI\BOOT\BOOTX64.EFI`, machinetest.Program(0x8664, ".text"))
+			m.ESP(`\EFI\BOOT\BOOTIA32.EFI`, machinetest.Program(0x14c, ".vendor_cert"))
+			m.ESP(`\EFI\BOOT\mmia32.efi`, machinetest.Program(0x14c, ".text"))
+		}, shim: mok.Yes, manager: mok.Yes, path: "/boot/efi/EFI/BOOT/mmia32.efi"},
+		{name: "fallback path of another architecture", change: func(m *machinetest.Machine) {
+			m.Write("proc/sys/kernel/arch", "aarch64\n")
+			m.BootEntry(1, 1, machinetest.Disk(machinetest.Partition))
+			m.ESP(`\EFI\BOOT\BOOTAA64.EFI`, machinetest.Program(0xaa64, ".vendor_cert"))
+			m.ESP(`\EFI\BOOT\mmaa64.efi`, machinetest.Program(0xaa64, ".text"))
+		}, shim: mok.Yes, manager: mok.Yes, path: "/boot/efi/EFI/BOOT/mmaa64.efi"},
+		{name: "two file systems with the fallback path", change: func(m *machinetest.Machine) {
+			m.BootEntry(1, 1, machinetest.Node(2, 1, make([]byte, 8)), machinetest.Node(1, 1, []byte{0, 3}))
+			m.ESP(`\EFI\BOOT\BOOTX64.EFI`, machinetest.Program(0x8664, ".vendor_cert"))
+			m.Write("mnt/EFI/BOOT/BOOTX64.EFI", string(machinetest.Program(0x8664, ".text")))
+			m.Write("proc/self/mountinfo", "30 21 8:1 / /boot/efi rw - vfat /dev/sda1 rw\n31 21 8:17 / /mnt rw - vfat /dev/sdb1 rw\n")
+		}, why: "2 mounted FAT file systems"},
+		{name: "the fallback path on another kind of file system", change: func(m *machinetest.Machine) {
+			m.BootEntry(1, 1, machinetest.Node(2, 1, make([]byte, 8)), machinetest.Node(1, 1, []byte{0, 3}))
+			m.ESP(`\EFI\BOOT\BOOTX64.EFI`, machinetest.Program(0x8664, ".vendor_cert"))
+			m.Write("proc/self/mountinfo", "30 21 8:1 / /boot/efi rw - ext4 /dev/sda1 rw\n")
+		}, why: "no mounted FAT file system"},
+		{name: "boot next cannot be read", change: func(m *machinetest.Machine) { m.Set(efivars.BootNext, 7, make([]byte, 5<<20)) }, why: "BootNext"},
 		{name: "an inactive entry first", change: func(m *machinetest.Machine) {
 			m.BootEntry(2, 0, machinetest.Disk(machinetest.Partition), machinetest.File(`\EFI\debian\grubx64.efi`))
 			m.Set(efivars.BootOrder, 7, []byte{2, 0, 1, 0})

@@ -17,6 +17,7 @@ import (
 	"kkeys/internal/certtest"
 	"kkeys/keyring"
 	"kkeys/machine"
+	"kkeys/mok"
 )
 
 // scripted is a kernel with these keyrings. It vouches as the real one does: for what a key in the keyring asked about, or linked
@@ -247,6 +248,21 @@ func TestDocuments(t *testing.T) {
 		if !strings.Contains(got, text) {
 			t.Errorf("no %s in\n%s", text, got)
 		}
+	}
+}
+
+// What cannot be read is not "nothing".
+func TestPendingUnread(t *testing.T) {
+	m, _ := debian(t)
+	m.Variables = efivars.Absent(fmt.Errorf("%w: for the test", efivars.ErrIO))
+	if got := runOn(t, m, "pending"); got.code != exitUnsure || strings.Contains(got.out, "nothing is pending") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.out, got.err)
+	}
+	_, store, _ := installed(t)
+	store.Seed(mok.Timeout, 7, []byte{1})
+	m.Variables = store
+	if got := runOn(t, m, "pending"); got.code != exitUnsure || !strings.Contains(got.err, "MokTimeout") {
+		t.Errorf("a timeout of one byte: exit code %d\n%s%s", got.code, got.out, got.err)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/asn1"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -62,6 +63,7 @@ func specimens(t *testing.T) map[string][]byte {
 	one := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("one")}, SKID: []byte{1}})
 	two := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("two")}, SKID: []byte{2}})
 	evil := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("evil; \x1b[31m\n\u202ename")}, SKID: []byte{3}})
+	module, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("one")}, SKID: []byte{1}}, false)
 	return map[string][]byte{
 		"one.der": one.DER, "one.pem": one.PEM(), "two.der": two.DER, "evil.der": evil.DER,
 		"both.pem":     append(one.PEM(), two.PEM()...),
@@ -71,8 +73,39 @@ func specimens(t *testing.T) map[string][]byte {
 		"empty.der":    {},
 		"it's one.der": one.DER,
 		"request.var":  request(t, one.DER),
+		"module.ko":    module,
+		"module.ko.gz": gzipped(t, module),
+		"unsigned.ko":  []byte("\x7fELF, and no more than that"),
+		"one.p7b":      pkcs7(t, one.DER),
 		"damaged.efi":  damaged(machinetest.Program(0x8664, ".text")),
 	}
+}
+
+// pkcs7 is a SignedData with certificates and no signature, as .p7b files are.
+func pkcs7(t *testing.T, ders ...[]byte) []byte {
+	t.Helper()
+	type content struct {
+		Type asn1.ObjectIdentifier
+		Data asn1.RawValue `asn1:"optional"`
+	}
+	inner, err := asn1.Marshal(struct {
+		Version      int
+		Algorithms   asn1.RawValue
+		Content      content
+		Certificates asn1.RawValue
+		Signers      asn1.RawValue
+	}{
+		1, asn1.RawValue{Tag: asn1.TagSet, IsCompound: true}, content{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}},
+		asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true, Bytes: bytes.Join(ders, nil)}, asn1.RawValue{Tag: asn1.TagSet, IsCompound: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := asn1.Marshal(content{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}, asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true, Bytes: inner}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 // damaged flips a bit of the program.

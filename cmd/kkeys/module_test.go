@@ -29,19 +29,24 @@ func signedModule(t *testing.T, spec certtest.Spec, useSKID bool) (module []byte
 	return module, made
 }
 
-func TestTrustedModule(t *testing.T) {
-	mok, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, false)
-	bySKID, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, true)
-	disk, dkms := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("dkms")}, SKID: []byte{7}, Key: certtest.RSA(2048, 31)}, false)
-	foreign, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("foreign")}, SKID: []byte{8}, Key: certtest.RSA(2048, 32)}, false)
+func gzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
-	if _, err := w.Write(mok); err != nil {
+	if _, err := w.Write(data); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return packed.Bytes()
+}
+
+func TestTrustedModule(t *testing.T) {
+	mok, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, false)
+	bySKID, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, true)
+	disk, dkms := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("dkms")}, SKID: []byte{7}, Key: certtest.RSA(2048, 31)}, false)
+	foreign, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("foreign")}, SKID: []byte{8}, Key: certtest.RSA(2048, 32)}, false)
 	changed := bytes.Clone(mok)
 	changed[10] ^= 1
 	m, dir := debian(t)
@@ -59,7 +64,7 @@ func TestTrustedModule(t *testing.T) {
 		says []string
 	}{
 		{"mok.ko", mok, exitYes, []string{"mok.ko: trusted, .machine", "signed with rsa and sha256 by CN=My MOK, serial number 01", "verifies with CN=My MOK"}},
-		{"mok.ko.gz", packed.Bytes(), exitYes, []string{"trusted, .machine"}},
+		{"mok.ko.gz", gzipped(t, mok), exitYes, []string{"trusted, .machine"}},
 		{"skid.ko", bySKID, exitYes, []string{"by key id aa01", "as the module names it"}},
 		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key"}},
 		{"foreign.ko", foreign, exitUnsure, []string{"unknown", "no certificate found on this machine"}},
