@@ -20,12 +20,17 @@ func readFile(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return readBounded(file, path, most)
+}
+
+// readBounded reads all of a file that has a name for its errors.
+func readBounded(file io.Reader, name string, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(data)) > most {
-		return nil, fmt.Errorf("read %s: more than %d bytes", path, most)
+		return nil, fmt.Errorf("read %s: more than %d bytes", name, most)
 	}
 	return data, nil
 }
