@@ -50,11 +50,7 @@ func session() error {
 			return err
 		}
 	}
-	ports, err := filepath.Glob(wire.Ports)
-	if err != nil || len(ports) != 1 {
-		return fmt.Errorf("no port to report on: %v %v", ports, err)
-	}
-	port, err := os.OpenFile(ports[0], os.O_WRONLY, 0)
+	port, err := openPort()
 	if err != nil {
 		return err
 	}
@@ -82,6 +78,26 @@ func session() error {
 		return report.Encode(wire.Report{Failure: err.Error()})
 	}
 	return report.Encode(wire.Report{Log: log})
+}
+
+// openPort opens the port to report on. The kernel makes its node before it knows the port itself: until it does, opening gives ENXIO
+// (drivers/char/virtio_console.c, add_port and port_fops_open).
+func openPort() (*os.File, error) {
+	for try := 1; ; try++ {
+		ports, err := filepath.Glob(wire.Ports)
+		if err == nil && len(ports) != 1 {
+			err = fmt.Errorf("no port to report on: %v", ports)
+		} else if err == nil {
+			var port *os.File
+			if port, err = os.OpenFile(ports[0], os.O_WRONLY, 0); err == nil {
+				return port, nil
+			}
+		}
+		if try == 200 {
+			return nil, err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // execute runs one command to its end.
