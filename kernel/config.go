@@ -80,7 +80,7 @@ func (l *lastByte) Read(p []byte) (int, error) {
 func findConfig(root fs.FS, release string) (Config, string) {
 	paths := []string{"proc/config.gz"}
 	if release != "" {
-		for _, format := range []string{"boot/config-%s", "lib/modules/%s/config", "usr/lib/modules/%s/config", "lib/modules/%s/build/.config"} {
+		for _, format := range []string{"boot/config-%s", "lib/modules/%s/config", "usr/lib/modules/%s/config"} {
 			paths = append(paths, fmt.Sprintf(format, release))
 		}
 	}

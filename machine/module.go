@@ -2,6 +2,8 @@ package machine
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 
 	"kkeys/certs"
 	"kkeys/modsig"
@@ -12,6 +14,8 @@ type Module struct {
 	Packing       modsig.Packing
 	Check         string // of an xz stream, see [modsig.Unpacked]
 	SignedOutside bool   // signed after it was compressed: nothing ever looks there
+	// Carries: the signature has several signers, or brings certificates along.
+	Carries bool
 	// Signer is the first signer that the signature names, nil when there is none.
 	Signer *modsig.Signer
 	// Result is how the signature stands towards the certificates that were tried; Where is where the one that decided was found.
@@ -54,6 +58,7 @@ func ReadModule(data []byte, candidates []Found) Module {
 	}
 	m.Result = message.Verify(payload, known)
 	m.Signer = &message.Signers[m.Result.Signer]
+	m.Carries = len(message.Signers) > 1 || len(message.Certificates) > 0
 	for _, found := range candidates {
 		if found.Certificate == m.Result.Key {
 			m.Where = found.Where
@@ -76,5 +81,11 @@ func (m *Machine) Unpacks() string {
 func (m *Machine) AllCertificates() (found []Found, unseen []NotSeen) {
 	found, unseen = m.Certificates()
 	image, missed := m.KernelCertificates()
-	return append(found, image...), append(unseen, missed...)
+	for _, n := range missed {
+		// No image is no gap: a container has none, and some boot loaders keep it elsewhere.
+		if !errors.Is(n.Err, fs.ErrNotExist) {
+			unseen = append(unseen, n)
+		}
+	}
+	return append(found, image...), unseen
 }

@@ -169,7 +169,7 @@ func parseDKMS(text []byte) (told []place, err error) {
 		switch {
 		case value == "" || private && strings.HasPrefix(value, "pkcs11:"): // in a token and not in a file
 		case !path.IsAbs(value) || strings.ContainsAny(value, "$`\"'\\*?[ \t") || path.Clean(value) == "/" || !fs.ValidPath(path.Clean(value)[1:]):
-			err = errors.Join(err, fmt.Errorf("%s is %w: %.200q", name, errNotPlain, value))
+			err = errors.Join(err, fmt.Errorf("%s is %w", name, errNotPlain))
 		default:
 			told = append(told, place{pattern: path.Clean(value)[1:], owner: dkms, private: private})
 		}

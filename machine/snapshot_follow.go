@@ -186,11 +186,17 @@ func (r *Recording) mounts(m *Machine) {
 	var kept strings.Builder
 	for line := range strings.Lines(string(data)) {
 		mounts, err := parseMounts(strings.NewReader(line))
-		if err == nil && len(mounts) == 1 && (mounts[0].kind == "vfat" || named[mounts[0].source]) {
+		if err == nil && len(mounts) == 1 && (named[mounts[0].source] || mounts[0].kind == "vfat" && m.hasEFI(mounts[0].dir)) {
 			kept.WriteString(line)
 		}
 	}
 	r.add(entry{path: name, data: []byte(kept.String())}, whyBoot)
+}
+
+// hasEFI tells whether a folder looks like that of an EFI system partition.
+func (m *Machine) hasEFI(dir string) bool {
+	_, err := m.find(dir, "EFI")
+	return err == nil
 }
 
 // untangle brings everything under its real path: what was reached through a recorded link is moved to where the link leads, links that

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"kkeys/certs"
@@ -16,8 +17,10 @@ import (
 
 // What is left of a source that holds more than a snapshot may.
 
-// parameters are the beginnings of those that a recorded command line keeps (Documentation/admin-guide/kernel-parameters.txt).
-var parameters = []string{"module.", "lockdown", "ca_keys", "ima", "efi"}
+// parameters are those that a recorded command line keeps (Documentation/admin-guide/kernel-parameters.txt).
+var parameters = []string{
+	"module.sig_enforce", "lockdown", "ca_keys", "efi", "efi_no_storage_paranoia", "ima_appraise", "ima_appraise_tcb", "ima_hash", "ima_policy", "ima_tcb",
+}
 
 // reduceCommandLine keeps the parameters that decide something here; the rest may hold passwords.
 func reduceCommandLine(r io.Reader) ([]byte, error) {
@@ -34,11 +37,9 @@ func keptParameters(line string) string {
 		if word == "--" { // what follows is for init
 			break
 		}
-		for _, p := range parameters {
-			if strings.HasPrefix(strings.TrimPrefix(word, `"`), p) {
-				kept = append(kept, word)
-				break
-			}
+		name, _, _ := strings.Cut(strings.Trim(word, `"`), "=")
+		if slices.Contains(parameters, name) {
+			kept = append(kept, word)
 		}
 	}
 	return strings.Join(kept, " ")
@@ -151,7 +152,7 @@ func reduceCertificates(r io.Reader) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// reduceDKMS keeps the two settings that are looked at, without a PIN.
+// reduceDKMS keeps the paths of the two settings that are looked at; comments, PINs and what is no plain path go.
 func reduceDKMS(r io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -160,13 +161,15 @@ func reduceDKMS(r io.Reader) ([]byte, error) {
 	var out bytes.Buffer
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		told, err := parseDKMS([]byte(line))
 		switch {
-		case name == "mok_certificate":
-			out.WriteString(line)
-		case name == "mok_signing_key" && strings.HasPrefix(unquote(value), "pkcs11:"):
+		case name != "mok_certificate" && name != "mok_signing_key":
+		case strings.Contains(value, "pkcs11:"):
 			out.WriteString(name + "=pkcs11:\n")
-		case name == "mok_signing_key":
-			out.WriteString(line)
+		case err == nil && len(told) == 1:
+			out.WriteString(name + "=/" + told[0].pattern + "\n")
+		case err != nil: // what is no plain path stays something that is none
+			out.WriteString(name + "=?\n")
 		}
 	}
 	return out.Bytes(), nil

@@ -53,7 +53,7 @@ func read(t testing.TB, name string) []byte {
 // sentinels by a short name.
 var sentinels = map[string]error{
 	"unsigned": modsig.ErrUnsigned, "malformed": modsig.ErrMalformed, "kind": modsig.ErrKind, "unsupported": modsig.ErrUnsupported,
-	"attached": modsig.ErrAttached, "attributes": modsig.ErrAttributes, "invalid": modsig.ErrInvalid, "damaged": modsig.ErrDamaged,
+	"attached": modsig.ErrAttached, "attributes": modsig.ErrAttributes, "invalid": modsig.ErrInvalid, "damaged": modsig.ErrDamaged, "filter": modsig.ErrFilter,
 	"too large": modsig.ErrTooLarge,
 }
 

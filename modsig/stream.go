@@ -132,7 +132,7 @@ func (w *walker) blockHeader(size byte) (dictionary uint64, err error) {
 		return 0, err
 	}
 	if flags&3 != 0 || id != 0x21 {
-		return 0, h.bad("%d filters, the first is %#x: only LZMA2 (0x21) alone is known here", flags&3+1, id)
+		return 0, fmt.Errorf("%w: %d filters, the first is %#x: only LZMA2 (0x21) alone is known here", ErrFilter, flags&3+1, id)
 	}
 	properties, err := h.take(2) // their size, 1, and the dictionary's
 	if err != nil {

@@ -21,8 +21,10 @@ const maxWindow = 128 << 20
 
 // Outcomes of Unpack.
 var (
-	// ErrDamaged: the compressed stream is cut short or broken, or uses what this program does not know.
+	// ErrDamaged: the compressed stream is cut short or broken.
 	ErrDamaged = errors.New("damaged compressed module")
+	// ErrFilter: an xz stream with filters that this program does not know; kmod reads it.
+	ErrFilter = errors.New("unknown xz filter")
 	// ErrTooLarge: the module is beyond the limit, or reading it would take too much memory.
 	ErrTooLarge = errors.New("compressed module too large")
 )
@@ -71,7 +73,7 @@ func packing(data []byte) Packing {
 // Unpack decompresses a module of any packing, into at most limit bytes; MaxModule is a good one. Of several compressed
 // streams only the first is read, as the kernel does it.
 //
-// Errors: ErrDamaged, also for xz filters other than LZMA2; ErrTooLarge, also for a window or dictionary above 128 MiB.
+// Errors: ErrDamaged; ErrFilter for xz filters other than LZMA2; ErrTooLarge, also for a window or dictionary above 128 MiB.
 // A module that is not compressed is never an error.
 func Unpack(data []byte, limit int) (*Unpacked, error) {
 	unpack := map[Packing]func([]byte, int) (*Unpacked, error){Gzip: gunzip, XZ: unxz, Zstd: unzstd}[packing(data)]

@@ -124,7 +124,11 @@ func TestUnpackUnknown(t *testing.T) {
 		"zstd dictionary":    append([]byte("\x28\xb5\x2f\xfd\x21"), 7, 1, 9, 0, 0, 'x'),
 		"zstd block type":    append([]byte("\x28\xb5\x2f\xfd\x20"), 1, 0xf, 0, 0, 'x'),
 	} {
-		if _, err := modsig.Unpack(data, 1<<20); err == nil || name(t, err) != "damaged" {
+		want := "damaged"
+		if what == "filter of x86 code" {
+			want = "filter"
+		}
+		if _, err := modsig.Unpack(data, 1<<20); err == nil || name(t, err) != want {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

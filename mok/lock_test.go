@@ -1,6 +1,7 @@
 package mok_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"sync"
@@ -63,6 +64,44 @@ func TestStageWhenRequestVanishes(t *testing.T) {
 		t.Errorf("staging: %v, want ErrChanged", err)
 	}
 	harmless(t, m, "after the request vanished")
+}
+
+// Another kind of request that came while the password was asked for is seen before anything is written.
+func TestStageWhenAnotherKindCame(t *testing.T) {
+	for name, data := range map[string][]byte{"MokDel": keyList(der(1001)), "MokXAuth": make([]byte, 172), "MokDelAuth": make([]byte, 172), "MokSB": make([]byte, 40)} {
+		m := machine()
+		p := plan(t, m, [][]byte{der(1000)}, nil)
+		m.Seed(mok.Variable(name), 7, data)
+		before := m.Dump()
+		if err := p.Stage(m, auth(t, "p")); !errors.Is(err, mok.ErrChanged) || m.Dump() != before {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A whole request of another program's that replaced ours is left alone.
+func TestStageWhenReplaced(t *testing.T) {
+	m := machine()
+	p := plan(t, m, [][]byte{der(1000)}, nil)
+	if err := p.Stage(replacing{m}, auth(t, "p")); !errors.Is(err, mok.ErrChanged) {
+		t.Errorf("staging: %v, want ErrChanged", err)
+	}
+	if got := get(t, m, "MokNew"); !bytes.Equal(got, keyList(der(1009))) {
+		t.Error("the other's request was taken back")
+	}
+	harmless(t, m, "after it was replaced")
+}
+
+// replacing puts another whole request in the place of ours as soon as it is complete.
+type replacing struct{ *efivarstest.Memory }
+
+func (r replacing) Get(n efivars.Name) (efivars.Attributes, []byte, error) {
+	a, data, err := r.Memory.Get(n)
+	if n.Name == "MokAuth" && err == nil {
+		r.Seed(mok.Variable("MokNew"), mok.Attributes, keyList(der(1009)))
+		r.Seed(mok.Variable("MokAuth"), mok.Attributes, make([]byte, 172))
+	}
+	return a, data, err
 }
 
 // A store that another program keeps is not written.

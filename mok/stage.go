@@ -121,6 +121,9 @@ func (p *Plan) Stage(store efivars.Store, auth Auth) error {
 		return err
 	}
 	defer unlock()
+	if err := unchanged(store); err != nil {
+		return err
+	}
 	before := make(snapshot, len(p.Writes))
 	for i, w := range p.Writes {
 		var err error
@@ -140,9 +143,43 @@ func (p *Plan) Stage(store efivars.Store, auth Auth) error {
 		}
 	}
 	// mokutil takes no lock. If it took the request back meanwhile, the password must go too: alone it means "erase all keys".
+	if p.replaced(store) {
+		return fmt.Errorf("%w: another program staged a request of its own", ErrChanged)
+	}
 	for _, w := range p.Writes {
 		if got, err := read(store, w.Name); err != nil || !got.equal(w.value()) {
 			return p.undo(store, before, "look at "+w.Name.Name+" again", errors.Join(ErrChanged, err))
+		}
+	}
+	return nil
+}
+
+// replaced tells whether request and password are both there and both somebody else's: a whole request, which is not ours to take back.
+func (p *Plan) replaced(store efivars.Store) bool {
+	others := 0
+	for _, w := range p.Writes {
+		if got, err := read(store, w.Name); err == nil && got.there && w.Name != Timeout && !got.equal(w.value()) {
+			others++
+		}
+	}
+	return others == 2
+}
+
+// unchanged looks again, now that nobody else with the lock can write: another kind of request may have come while the password was asked
+// for, and of two kinds MokManager loses one.
+func unchanged(store efivars.Store) error {
+	pending := ReadPending(store)
+	for _, r := range pending.Requests {
+		if r.Kind != Enroll {
+			return fmt.Errorf("%w: %s", ErrChanged, r.Variable)
+		}
+	}
+	if len(pending.Orphans) > 0 {
+		return fmt.Errorf("%w: %s", ErrChanged, pending.Orphans[0])
+	}
+	for _, gap := range pending.NotSeen {
+		if gap.Source != "efivars/"+Timeout.Name {
+			return fmt.Errorf("before staging: %w", gap.Err)
 		}
 	}
 	return nil

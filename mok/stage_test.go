@@ -126,7 +126,7 @@ func TestStageFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		done, operations := trial.Dump(), trial.Operations()-planned
-		if operations != 3+2*3+3 { // three snapshots; three times write and read back; three last looks
+		if operations != 13+3+2*3+2*3 { // thirteen looks for other requests; three snapshots; three times write and read back; twice three last looks
 			t.Errorf("%s: %d operations", name, operations)
 		}
 		for at := 1; at <= operations+12; at++ { // beyond the end: failures while restoring come with Sticky

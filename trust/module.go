@@ -3,7 +3,9 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"strings"
 
+	"kkeys/kernel"
 	"kkeys/modsig"
 )
 
@@ -14,6 +16,11 @@ type Module struct {
 	Where  string
 	// Err is why there is no result, one of modsig's outcomes of reading.
 	Err error
+	// Carries: the signature has several signers, or brings certificates along. The kernel then tries each, and walks chains; here the
+	// verdict stays open.
+	Carries bool
+	// Hash tells whether the hash of the signature is registered with the kernel.
+	Hash kernel.Reading
 	// SignedOutside: signed after compression. Check is the check of an xz stream. Unpacks is the compression that the kernel undoes itself.
 	SignedOutside  bool
 	Check, Unpacks string
@@ -22,13 +29,18 @@ type Module struct {
 // JudgeModule draws the verdict on a module: its signature verifies, and the key that made it is trusted. key are the facts of the certificate
 // that verified it, nil if there is none.
 func JudgeModule(m Module, key *Facts) Verdict {
-	own := []Gate{signatureGate(m), compressionGate(m)}
+	own := []Gate{signatureGate(m), hashGate(m), compressionGate(m)}
 	v := Verdict{Value: Unknown}
 	if key != nil {
 		v = Judge(*key)
 	}
-	if conclude(own) == Untrusted {
+	switch conclude(own) {
+	case Untrusted:
 		v.Value, v.Proof, v.Keyring = Untrusted, "", ""
+	case Unknown:
+		if v.Value == Trusted || m.Carries {
+			v.Value = Unknown
+		}
 	}
 	v.Gates = append(own, v.Gates...)
 	return v
@@ -43,12 +55,17 @@ func signatureGate(m Module) Gate {
 		gate.Evidence = "it was signed after it was compressed: the signature stands outside of the compressed stream, where nothing looks"
 	case errors.As(m.Err, &unsigned) && unsigned.Appended:
 		gate.Evidence = fmt.Sprintf("it was signed, and %d bytes were appended afterwards: for the kernel it is not signed", unsigned.After)
-	case errors.Is(m.Err, modsig.ErrUnsupported):
+	case errors.Is(m.Err, modsig.ErrUnsupported), errors.Is(m.Err, modsig.ErrTooLarge), errors.Is(m.Err, modsig.ErrFilter):
 		gate.Result, gate.Evidence = ResultUnknown, m.Err.Error()
 	case m.Err != nil:
 		gate.Evidence = m.Err.Error()
+	case m.Carries:
+		gate.Result, gate.Evidence = ResultUnknown, "its signature has several signers or brings certificates along, of which the kernel's verdict depends"
 	case m.Result.Outcome == modsig.Valid:
 		gate.Result, gate.Evidence = Pass, "its signature verifies with "+m.Result.Key.Details().Subject+" ("+m.Where+")"
+	case m.Result.Outcome == modsig.Wrong && strings.HasPrefix(m.Where, "file:"):
+		gate.Result = ResultUnknown
+		gate.Evidence = "its signature does not verify with the certificate in " + strings.TrimPrefix(m.Where, "file:") + ", which has the id that it names: it was changed after signing, or another key of that name signed it"
 	case m.Result.Outcome == modsig.Wrong:
 		gate.Evidence = "its signature does not verify with the certificate that it names: the module was changed after signing (stripped, for example), or another key of that name signed it"
 	case m.Result.Outcome == modsig.UnknownKey:
@@ -57,6 +74,19 @@ func signatureGate(m Module) Gate {
 		gate.Result, gate.Evidence = ResultUnknown, m.Result.Err.Error()
 	default:
 		gate.Result, gate.Evidence = ResultUnknown, "the signature could not be judged"
+	}
+	return gate
+}
+
+// hashGate: a signature whose hash is not there is one of an unknown kind for the kernel. It may load the hash when it is asked for.
+func hashGate(m Module) Gate {
+	gate := Gate{Name: GateHash, Result: NotApplicable, Evidence: "no signature was read", Source: "the module"}
+	if m.Err != nil {
+		return gate
+	}
+	gate = fromReading(GateHash, m.Hash)
+	if gate.Result == Fail {
+		gate.Result = ResultUnknown
 	}
 	return gate
 }
@@ -71,7 +101,8 @@ func compressionGate(m Module) Gate {
 	gate.Source = "the module, /sys/module/compression"
 	gate.Result, gate.Evidence = Pass, "the kernel unpacks it itself, and can read its check "+m.Check
 	if m.Check != "crc32" && m.Check != "none" {
-		gate.Result, gate.Evidence = Fail, "the kernel unpacks it itself and cannot read its check "+m.Check+": compress it with xz --check=crc32"
+		gate.Result = ResultUnknown // an older kmod unpacks it all the same
+		gate.Evidence = "a kernel that unpacks it itself, as this one can, does not read its check " + m.Check + ": compress it with xz --check=crc32"
 	}
 	return gate
 }

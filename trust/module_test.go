@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"kkeys/certs"
+	"kkeys/kernel"
 	"kkeys/keyring"
 	"kkeys/modsig"
 )
@@ -33,6 +34,11 @@ func TestJudgeModule(t *testing.T) {
 		f.Inquiry, f.Witnesses = answers(c, f.Rings, nil), nil
 		return f
 	}
+	renewed := func() *Facts {
+		f := byKeyID()
+		f.Named, f.Signed = certs.ByIssuerAndSerial, true
+		return f
+	}
 	valid := modsig.Result{Outcome: modsig.Valid, Key: c}
 	for _, test := range []struct {
 		name   string
@@ -54,10 +60,21 @@ func TestJudgeModule(t *testing.T) {
 		{"signed after compression", Module{Err: &modsig.UnsignedError{Magic: -1}, SignedOutside: true}, nil, Untrusted, GateModule, "after it was compressed"},
 		{"malformed", Module{Err: modsig.ErrMalformed}, nil, Untrusted, GateModule, "malformed"},
 		{"no outcome at all", Module{}, nil, Unknown, GateModule, "could not be judged"},
-		{"xz with CRC64, kernel unpacks", Module{Result: valid, Check: "crc64", Unpacks: "xz"}, trusted, Untrusted, GateCompression, "--check=crc32"},
+		{"xz with CRC64, kernel unpacks", Module{Result: valid, Check: "crc64", Unpacks: "xz"}, trusted, Unknown, GateCompression, "--check=crc32"},
+		{"trusted, but brings certificates along", Module{Result: valid, Carries: true}, trusted, Unknown, GateModule, "brings certificates"},
+		{"not trusted, but brings certificates along", Module{Result: valid, Carries: true}, stranger, Unknown, GateModule, "brings certificates"},
+		{"too large to read", Module{Err: modsig.ErrTooLarge}, nil, Unknown, GateModule, "too large"},
+		{"a filter that is not known", Module{Err: modsig.ErrFilter}, nil, Unknown, GateModule, "filter"},
+		{"wrong by a certificate that is only on disk", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "file:/old.der"}, nil, Unknown, GateModule, "/old.der"},
+		{"hash not registered", Module{Result: valid, Hash: kernel.Reading{Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
+		{"hash said not to be there", Module{Result: valid, Hash: kernel.Reading{Answer: kernel.No, Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
+		{"another serial number", Module{Result: valid}, renewed, Untrusted, GateSigner, "that the module names"},
 		{"xz with CRC32, kernel unpacks", Module{Result: valid, Check: "crc32", Unpacks: "xz"}, trusted, Trusted, GateCompression, "can read"},
 		{"xz with CRC64, kmod unpacks", Module{Result: valid, Check: "crc64"}, trusted, Trusted, GateCompression, "kmod"},
 	} {
+		if test.module.Hash.Evidence == "" {
+			test.module.Hash = kernel.Reading{Answer: kernel.Yes, Evidence: "registered"}
+		}
 		var key *Facts
 		if test.key != nil {
 			key = test.key()

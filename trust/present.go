@@ -155,6 +155,8 @@ func signerGate(f Facts, found location) Gate {
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by key id, as the module names it"
 	case f.Named == certs.ByIssuerAndSerial && at.bySerial == kernel.Yes:
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by issuer and serial number, as sign-file writes them"
+	case f.Signed && f.Named == certs.ByIssuerAndSerial && at.bySerial == kernel.No:
+		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel does not find it by the issuer and serial number that the module names"
 	case f.Named == certs.ByIssuerAndSerial && at.bySerial == kernel.No && at.byKeyID == kernel.Yes:
 		gate.Result = ResultUnknown
 		gate.Evidence = "the key is there under another certificate: the kernel finds it by key id (sign-file -k), not by this one's issuer and serial number, under which it finds none or another"

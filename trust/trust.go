@@ -14,6 +14,8 @@ type Facts struct {
 	Certificate *certs.Certificate
 	// Named is how a module's signature names the certificate; sign-file's way when no module was looked at.
 	Named certs.Lookup
+	// Signed: a module names it so, and there is no other way for that one.
+	Signed bool
 	// Rings are the kernel's keyrings; RingsErr says why there are none, most often [keyring.ErrNotVisible].
 	Rings    []keyring.Ring
 	RingsErr error
@@ -84,6 +86,7 @@ type Gate struct {
 // The names of the gates, in the order in which they are given.
 const (
 	GateModule      = "module-signature"
+	GateHash        = "signature-hash"
 	GateCompression = "compression"
 	GateSignatures  = "module-signatures"
 	GateCertificate = "certificate-accepted"

@@ -70,6 +70,9 @@ func runOn(t *testing.T, m *machine.Machine, args ...string) result {
 	return result{code, out.String(), errs.String()}
 }
 
+// procCrypto is /proc/crypto with one hash.
+const procCrypto = "name : sha256\ndriver : sha256-generic\nmodule : kernel\npriority : 100\nrefcnt : 1\nselftest : passed\ninternal : no\ntype : shash\nblocksize : 64\ndigestsize : 32\n\n"
+
 // debian is a machine with Debian's keyrings: one MOK enrolled, one certificate in db, and the certificate files one.der (the MOK),
 // two.der (the one in db) and stranger.der.
 func debian(t *testing.T) (m *machine.Machine, dir string) {
@@ -108,6 +111,7 @@ func debian(t *testing.T) (m *machine.Machine, dir string) {
 		"sys/module/module/parameters/sig_enforce": {Data: []byte("Y\n")},
 		"sys/kernel/security/lockdown":             {Data: []byte("none [integrity] confidentiality\n")},
 		"boot/config-6.1.0-56-cloud-amd64":         {Data: []byte("CONFIG_MODULE_SIG=y\n")},
+		"proc/crypto":                              {Data: []byte(procCrypto)},
 		"proc/sys/kernel/osrelease":                {Data: []byte("6.1.0-56-cloud-amd64\n")},
 	}
 	store := filepath.Join(dir, "efivars")

@@ -51,8 +51,8 @@ func (s *session) list() *cli.Command {
 		Usage:     "the kernel's trusted keyrings, decoded",
 		ArgsUsage: "[KEYRING…]",
 		Description: "Shows .builtin_trusted_keys, .secondary_trusted_keys, .machine, .platform and .blacklist of the running kernel, or the\n" +
-			"keyrings named. The kernel gives no certificate back: each is looked for in shim's list, in the firmware's db and in\n" +
-			"the files given, and joined by key id.\n\nThe kernel shows its keyrings to root only.",
+			"keyrings named. The kernel gives no certificate back: each is looked for in shim and its list, in the firmware's db and\n" +
+			"KEK, in the places where tools keep keys, in the kernel's image and in the files given, and joined by name and key id.\n\nThe kernel shows its keyrings to root only.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "blacklist", Usage: "also list the hashes of .blacklist", DisableDefaultText: true},
 			&cli.StringSliceFlag{Name: "cert", Usage: "look for certificates in `FILE` too (DER or PEM); may be repeated"},

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"kkeys/certs"
+	"kkeys/kernel"
 	"kkeys/machine"
 	"kkeys/modsig"
 	"kkeys/trust"
@@ -39,19 +41,34 @@ func describeSigner(signer *modsig.Signer) *signerDocument {
 	return d
 }
 
+// certificates are all that the machine shows, looked for once: the kernel's image takes longest.
+func (s *session) certificates(document *trustedDocument) []machine.Found {
+	if s.known == nil {
+		found, unseen := s.machine.AllCertificates()
+		s.known = append([]machine.Found{}, found...)
+		for _, n := range unseen {
+			document.missing(n.Source, n.Err)
+		}
+	}
+	return s.known
+}
+
 // judgeModule verifies a module with every certificate known here, and judges the one that verified it.
-func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Facts, document *trustedDocument) (subjectDocument, error) {
+func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Facts, document *trustedDocument) ([]subjectDocument, error) {
 	if p.key != nil {
-		return subjectDocument{}, usage("--key is for a certificate, not for a module")
+		return nil, usage("--key is for a certificate, not for a module")
 	}
-	known, unseen := s.machine.AllCertificates()
-	for _, n := range unseen {
-		document.missing(n.Source, n.Err)
-	}
-	module := machine.ReadModule(data, known)
+	module := machine.ReadModule(data, s.certificates(document))
 	judged := trust.Module{
 		Result: module.Result, Where: module.Where, Err: module.Err,
-		SignedOutside: module.SignedOutside, Check: module.Check, Unpacks: s.machine.Unpacks(),
+		SignedOutside: module.SignedOutside, Check: module.Check, Unpacks: s.machine.Unpacks(), Carries: module.Carries,
+	}
+	if errors.Is(module.Err, modsig.ErrDamaged) {
+		return nil, failed("%s: %w", path, module.Err)
+	}
+	if module.Signer != nil {
+		algorithms, _ := kernel.ReadAlgorithms(s.machine.Files) // unreadable: nothing is known to be registered
+		judged.Hash = algorithms.Registered(module.Signer.Hash)
 	}
 	var key *trust.Facts
 	if module.Result.Outcome == modsig.Valid {
@@ -59,12 +76,13 @@ func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Fac
 			facts.Named = certs.ByKeyID
 		}
 		s.inquire(&facts, module.Result.Key)
-		if p.wanted {
+		facts.Signed = true
+		if p.wanted && !module.Carries {
 			facts.Probes, facts.ProbesErr = s.machine.Prove(machine.QuestionOf(*module.Signer))
 		}
 		key = &facts
 	}
 	subject := s.describeVerdict(path, module.Result.Key, trust.JudgeModule(judged, key))
 	subject.Kind, subject.Signer = "module", describeSigner(module.Signer)
-	return subject, nil
+	return []subjectDocument{subject}, nil
 }

@@ -42,11 +42,37 @@ func gzipped(t *testing.T, data []byte) []byte {
 	return packed.Bytes()
 }
 
+// carrying puts a certificate into the signature of a module.
+func carrying(t *testing.T, module []byte) []byte {
+	t.Helper()
+	payload, text, err := modsig.Split(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := modsig.Decode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := certs.ParseDER(certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("carried")}}).DER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message.Certificates = append(message.Certificates, c)
+	if text, err = message.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	if module, err = modsig.Append(payload, text); err != nil {
+		t.Fatal(err)
+	}
+	return module
+}
+
 func TestTrustedModule(t *testing.T) {
 	mok, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, false)
 	bySKID, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, true)
 	disk, dkms := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("dkms")}, SKID: []byte{7}, Key: certtest.RSA(2048, 31)}, false)
 	foreign, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("foreign")}, SKID: []byte{8}, Key: certtest.RSA(2048, 32)}, false)
+	carries := carrying(t, mok)
 	changed := bytes.Clone(mok)
 	changed[10] ^= 1
 	m, dir := debian(t)
@@ -68,7 +94,9 @@ func TestTrustedModule(t *testing.T) {
 		{"skid.ko", bySKID, exitYes, []string{"by key id aa01", "as the module names it"}},
 		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key"}},
 		{"foreign.ko", foreign, exitUnsure, []string{"unknown", "no certificate found on this machine"}},
-		{"changed.ko", changed, exitNo, []string{"untrusted", "changed after signing"}},
+		{"changed.ko", changed, exitUnsure, []string{"unknown", "changed after signing"}},
+		{"carries.ko", carries, exitUnsure, []string{"unknown", "brings certificates along"}},
+		{"cut.ko.gz", gzipped(t, mok)[:50], exitFailed, nil},
 		{"unsigned.ko", []byte("\x7fELF, and no more"), exitNo, []string{"untrusted", "not signed"}},
 		{"cut.ko", append([]byte("\x7fELF"), mok[len(mok)-45:]...), exitNo, []string{"untrusted"}},
 	} {
@@ -101,8 +129,12 @@ func TestTrustedModule(t *testing.T) {
 		{"trusted", "--prove", "--key", key, filepath.Join(dir, "one.der"), filepath.Join(dir, "two.der")},
 		{"trusted", "--prove", "--hash", "crc32", filepath.Join(dir, "one.der")},
 	} {
-		if got := runOn(t, m, args...); got.code != exitUsage {
+		got := runOn(t, m, append(args, "--json")...)
+		if got.code != exitUsage {
 			t.Errorf("%v: exit code %d, %s", args[1:], got.code, got.err)
+		}
+		if err := validate("trusted", []byte(got.out)); err != nil {
+			t.Errorf("%v: %v", args[1:], err)
 		}
 	}
 	// Without a running kernel there is nobody to ask, and the rest of the verdict stands.

@@ -119,6 +119,9 @@ func (s *session) provePlatform(p proof, facts trust.Facts) kernel.Reading {
 		if err != nil {
 			return kernel.Reading{}
 		}
+		if warning := trust.JudgeProbes(probes, facts.Kernel).Warning; warning != "" {
+			s.warn(warning)
+		}
 		return trust.PlatformConsulted(probes, facts.Kernel)
 	}
 	return kernel.Reading{}

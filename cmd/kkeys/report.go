@@ -136,6 +136,8 @@ func (s *session) failure(err error) *failure {
 	switch {
 	case outcome.name == usageName && f.Hint == "":
 		f.Hint = strings.TrimSpace("kkeys "+s.command) + " --help"
+	case f.Hint == asRoot && s.elsewhere:
+		f.Hint = ""
 	case f.Hint == asRoot:
 		f.Hint = "sudo kkeys"
 		for _, arg := range s.args {

@@ -21,8 +21,11 @@ type session struct {
 	json    bool
 	quiet   bool
 	color   bool
-	code    int // set by finish
-	done    bool
+	// elsewhere: the machine is a recording or a folder, so that being root here helps nothing.
+	elsewhere bool
+	known     []machine.Found // see certificates
+	code      int             // set by finish
+	done      bool
 }
 
 // run is the whole program: args without the program's name; it gives the exit code (see exit.go) and touches nothing but the streams
@@ -107,6 +110,7 @@ func (s *session) before(c *cli.Context) error {
 		return usage("--color %q: auto, always or never", when)
 	}
 	s.color = s.wantColor(when)
+	s.elsewhere = c.IsSet("root") || c.IsSet("snapshot")
 	if c.IsSet("root") && c.IsSet("snapshot") {
 		return usage("--root and --snapshot name two machines")
 	}

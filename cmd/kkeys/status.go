@@ -60,7 +60,7 @@ func (s *session) status() *cli.Command {
 		Usage:       "one screen: Secure Boot, shim, MOK, enforcement, keyrings consulted",
 		Description: "Shows what decides about modules on this machine, and what could not be seen. Exit code 0: all was seen and nothing\nis wrong; 1: there is a finding; 3: something could not be seen.",
 		Action: func(c *cli.Context) error {
-			document := &statusDocument{Consulted: []string{}, Findings: []findingDoc{}, MOK: mokDocument{Pending: []string{}}}
+			document := &statusDocument{Findings: []findingDoc{}}
 			if c.NArg() > 0 {
 				return s.finish(document, &document.envelope, exitYes, usage("status takes no arguments"))
 			}
@@ -77,6 +77,8 @@ func (s *session) runStatus(document *statusDocument) int {
 	rings, err := s.machine.Keyrings.Rings()
 	if err != nil {
 		document.missing("keyrings", explainRings(err))
+	} else {
+		document.Consulted = []string{}
 	}
 	for i := range rings {
 		if trust.Consulted(rings, status, rings[i].Name()).Answer == kernel.Yes {
@@ -109,6 +111,9 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 	if state.Enrolled.Seen() {
 		n := len(state.Enrolled.Certificates())
 		document.MOK.Enrolled = &n
+	}
+	if len(pending.NotSeen) == 0 {
+		document.MOK.Pending = []string{}
 	}
 	for _, r := range pending.Requests {
 		document.MOK.Pending = append(document.MOK.Pending, r.Kind.String())
@@ -154,7 +159,6 @@ func describeKernel(document *statusDocument, status kernel.Status) {
 }
 
 func (s *session) describeAlgorithms(document *statusDocument) {
-	document.Kernel.HashAlgorithms, document.Kernel.KeyAlgorithms = []string{}, []string{}
 	algorithms, err := kernel.ReadAlgorithms(s.machine.Files)
 	if err != nil {
 		document.missing("/proc/crypto", err)
@@ -245,8 +249,12 @@ func number(n *int) string {
 	return fmt.Sprint(*n)
 }
 
+// orNone words a list; nil is one that could not be seen.
 func orNone(list []string) string {
-	if len(list) == 0 {
+	switch {
+	case list == nil:
+		return notKnown
+	case len(list) == 0:
 		return "none"
 	}
 	return strings.Join(list, ", ")

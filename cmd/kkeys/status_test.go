@@ -21,7 +21,7 @@ func statusMachine(t *testing.T) (*machine.Machine, *machinetest.Machine) {
 	for path, text := range map[string]string{
 		"proc/sys/kernel/osrelease": "6.1.0-56-amd64\n", "proc/sys/kernel/tainted": "0\n", "proc/sys/kernel/modules_disabled": "0\n",
 		"etc/os-release": "ID=debian\n", "sys/module/module/parameters/sig_enforce": "Y\n", "sys/kernel/security/lockdown": "none [integrity] confidentiality\n",
-		"proc/crypto": "name : sha256\ndriver : sha256-generic\nmodule : kernel\npriority : 100\nrefcnt : 1\nselftest : passed\ninternal : no\ntype : shash\nblocksize : 64\ndigestsize : 32\n\n",
+		"proc/crypto": procCrypto,
 	} {
 		made.Write(path, text)
 	}

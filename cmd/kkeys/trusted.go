@@ -41,8 +41,8 @@ type gateDocument struct {
 func (s *session) trusted() *cli.Command {
 	return &cli.Command{
 		Name:      "trusted",
-		Usage:     "is this certificate trusted for modules by the running kernel",
-		ArgsUsage: "CERT…",
+		Usage:     "is this certificate, or the signer of this module, trusted for modules by the running kernel",
+		ArgsUsage: "FILE…",
 		Description: "Asks the kernel itself: the certificate is put to keyrings of this process that take only what a key of the kernel's\n" +
 			"keyrings vouches for. Every condition on the way is shown with what was seen.\n\n" +
 			"Only exit code 0 is proof. As root each keyring is asked; an ordinary user may ask about .builtin_trusted_keys and\n" +
@@ -64,7 +64,7 @@ func (s *session) trusted() *cli.Command {
 func (s *session) runTrusted(c *cli.Context, document *trustedDocument) (int, error) {
 	paths := c.Args().Slice()
 	if len(paths) == 0 {
-		return exitYes, usage("no certificate named")
+		return exitYes, usage("no file named")
 	}
 	proof, err := s.proofOf(c)
 	if err != nil {
@@ -101,8 +101,7 @@ func (s *session) subjects(path string, p proof, facts *trust.Facts, document *t
 		return nil, failed("%w", err)
 	}
 	if machine.IsModule(data) {
-		subject, err := s.judgeModule(path, data, p, *facts, document)
-		return []subjectDocument{subject}, err
+		return s.judgeModule(path, data, p, *facts, document)
 	}
 	certificates, err := machine.DecodeCertificates(path, data)
 	if err != nil {
@@ -161,7 +160,7 @@ func (s *session) describeVerdict(path string, c *certs.Certificate, v trust.Ver
 	}
 	for _, g := range v.Gates {
 		gate := gateDocument{Gate: g.Name, Result: g.Result, Evidence: g.Evidence, Source: g.Source, Forgeable: g.Forgeable}
-		if g.NeedsRoot {
+		if g.NeedsRoot && !s.elsewhere {
 			gate.Fix = known("sudo kkeys trusted " + shellWord(path))
 		}
 		d.Gates = append(d.Gates, gate)
