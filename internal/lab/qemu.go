@@ -87,10 +87,11 @@ func stopOn(err error, stop context.CancelCauseFunc) {
 // guard ends the machine as soon as it shows that it will never reach the system.
 func guard(attended bool, stop context.CancelCauseFunc) func(text string) {
 	return func(text string) {
+		_, what, wrong := strings.Cut(text, "Something has gone seriously wrong")
 		switch {
 		case !attended && strings.Contains(text, "MOK management"): // in the prompt and in the menu
 			stop(ErrMokManager)
-		case strings.Contains(text, "Something has gone seriously wrong"):
+		case wrong && strings.Contains(what, "failed"): // not before shim has said what failed
 			stop(ErrRefused)
 		}
 	}
