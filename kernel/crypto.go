@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"kkeys/evidence"
 )
 
 // Hashes are those that a module signature or a certificate can name, by their names in the kernel's registry. sha3 since Linux 6.7.
@@ -24,16 +26,16 @@ const cryptoFile = "proc/crypto"
 // Registered tells whether the kernel can use the algorithm now. It answers Yes or Unknown, never No: what is not registered may be in a
 // module that the kernel loads when asked for it (crypto/api.c, crypto_larval_lookup, needs modprobe in reach), or that somebody loads
 // later. Until then a signature with it counts as one with unsupported crypto.
-func (a Algorithms) Registered(name string) Reading {
+func (a Algorithms) Registered(name string) evidence.Reading {
 	switch {
 	case a == nil:
-		return Reading{Unknown, "/proc/crypto was not read", "/" + cryptoFile}
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "/proc/crypto was not read", Source: "/" + cryptoFile}
 	case a[name]:
-		return Reading{Yes, name + " is registered", "/" + cryptoFile}
+		return evidence.Reading{Answer: evidence.Yes, Evidence: name + " is registered", Source: "/" + cryptoFile}
 	case !slices.Contains(Hashes, name) && !slices.Contains(KeyAlgorithms, name):
-		return Reading{Unknown, name + " was not looked for", "/" + cryptoFile}
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: name + " was not looked for", Source: "/" + cryptoFile}
 	}
-	return Reading{Unknown, name + " is not loaded", "/" + cryptoFile}
+	return evidence.Reading{Answer: evidence.Unknown, Evidence: name + " is not loaded", Source: "/" + cryptoFile}
 }
 
 // ReadAlgorithms reads /proc/crypto below a root folder; every user may.

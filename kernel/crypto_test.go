@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"kkeys/evidence"
 )
 
 // entry writes one block of /proc/crypto.
@@ -20,8 +22,8 @@ func TestParseAlgorithms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]Answer{"sha256": Yes, "rsa": Yes, "ecdsa-nist-p384": Yes, "sha1": Yes,
-		"sha384": Unknown, "sha512": Unknown, "sha3-256": Unknown, "sha224": Unknown, "ecdsa-nist-p256": Unknown, "aes": Unknown} {
+	for name, want := range map[string]evidence.Answer{"sha256": evidence.Yes, "rsa": evidence.Yes, "ecdsa-nist-p384": evidence.Yes, "sha1": evidence.Yes,
+		"sha384": evidence.Unknown, "sha512": evidence.Unknown, "sha3-256": evidence.Unknown, "sha224": evidence.Unknown, "ecdsa-nist-p256": evidence.Unknown, "aes": evidence.Unknown} {
 		r := a.Registered(name)
 		if r.Answer != want || r.Evidence == "" || r.Source != "/proc/crypto" {
 			t.Errorf("%s: %+v, want %v", name, r, want)
@@ -30,7 +32,7 @@ func TestParseAlgorithms(t *testing.T) {
 	if len(a) != 4 {
 		t.Errorf("%v", a)
 	}
-	if r := (Algorithms)(nil).Registered("sha256"); r.Answer != Unknown {
+	if r := (Algorithms)(nil).Registered("sha256"); r.Answer != evidence.Unknown {
 		t.Errorf("nothing read, and yet %+v", r)
 	}
 	read, err := ReadAlgorithms(files(map[string]string{"proc/crypto": text}))

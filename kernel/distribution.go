@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+
+	"kkeys/evidence"
 )
 
 // Distribution is what os-release(5) says of the system. Its kernel need not be the running one.
@@ -68,35 +70,35 @@ func readDistribution(root fs.FS) Distribution {
 // Expected is what a distribution's own kernels are known to do. It explains; it proves nothing.
 type Expected struct {
 	// Platform: modules are checked against .platform too, by the patch "KEYS: Make use of platform keyring for module signature".
-	Platform Answer
+	Platform evidence.Answer
 	// CodeSigning: a module's signer must have the extended key usage codeSigning (SUSE, CONFIG_CHECK_CODESIGN_EKU).
-	CodeSigning Answer
+	CodeSigning evidence.Answer
 	// MachineAlways: MOKs go to .machine though shim does not vouch for its list (Debian's patch of trust_moklist).
-	MachineAlways Answer
+	MachineAlways evidence.Answer
 }
 
 // expectations by os-release ID; from the distributions' kernel sources and configurations as of November 2026.
 var expectations = map[string]Expected{
-	"debian":              {Platform: Yes, CodeSigning: No, MachineAlways: Yes},
-	"fedora":              {Platform: Yes, CodeSigning: No, MachineAlways: No},
-	"rhel":                {Platform: Yes, CodeSigning: No, MachineAlways: No},
-	"centos":              {Platform: Yes, CodeSigning: No, MachineAlways: No},
-	"almalinux":           {Platform: Yes, CodeSigning: No, MachineAlways: No},
-	"rocky":               {Platform: Yes, CodeSigning: No, MachineAlways: No},
-	"sles":                {Platform: Yes, CodeSigning: Yes, MachineAlways: No},
-	"opensuse-leap":       {Platform: Yes, CodeSigning: Yes, MachineAlways: No},
-	"opensuse-tumbleweed": {Platform: Yes, MachineAlways: No},
-	"arch":                {Platform: No, CodeSigning: No, MachineAlways: No},
-	"ol":                  {Platform: No, CodeSigning: No, MachineAlways: No},
+	"debian":              {Platform: evidence.Yes, CodeSigning: evidence.No, MachineAlways: evidence.Yes},
+	"fedora":              {Platform: evidence.Yes, CodeSigning: evidence.No, MachineAlways: evidence.No},
+	"rhel":                {Platform: evidence.Yes, CodeSigning: evidence.No, MachineAlways: evidence.No},
+	"centos":              {Platform: evidence.Yes, CodeSigning: evidence.No, MachineAlways: evidence.No},
+	"almalinux":           {Platform: evidence.Yes, CodeSigning: evidence.No, MachineAlways: evidence.No},
+	"rocky":               {Platform: evidence.Yes, CodeSigning: evidence.No, MachineAlways: evidence.No},
+	"sles":                {Platform: evidence.Yes, CodeSigning: evidence.Yes, MachineAlways: evidence.No},
+	"opensuse-leap":       {Platform: evidence.Yes, CodeSigning: evidence.Yes, MachineAlways: evidence.No},
+	"opensuse-tumbleweed": {Platform: evidence.Yes, MachineAlways: evidence.No},
+	"arch":                {Platform: evidence.No, CodeSigning: evidence.No, MachineAlways: evidence.No},
+	"ol":                  {Platform: evidence.No, CodeSigning: evidence.No, MachineAlways: evidence.No},
 }
 
 // Expect tells what the distribution's own kernels do; all Unknown for one that is not in the table.
 func (d Distribution) Expect() Expected {
 	if d.ID == "ubuntu" {
 		// The patch was seen up to 24.04; what came later was not looked at.
-		e := Expected{CodeSigning: No, MachineAlways: No}
+		e := Expected{CodeSigning: evidence.No, MachineAlways: evidence.No}
 		if d.Version != "" && d.Version <= "24.04" {
-			e.Platform = Yes
+			e.Platform = evidence.Yes
 		}
 		return e
 	}

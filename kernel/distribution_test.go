@@ -3,6 +3,8 @@ package kernel
 import (
 	"strings"
 	"testing"
+
+	"kkeys/evidence"
 )
 
 func TestParseOSRelease(t *testing.T) {
@@ -26,9 +28,9 @@ func TestParseOSRelease(t *testing.T) {
 }
 
 func TestExpect(t *testing.T) {
-	for d, want := range map[Distribution]Answer{
-		{ID: "debian"}: Yes, {ID: "arch"}: No, {ID: "nobody"}: Unknown, {}: Unknown,
-		{ID: "ubuntu", Version: "22.04"}: Yes, {ID: "ubuntu", Version: "24.04"}: Yes, {ID: "ubuntu", Version: "25.10"}: Unknown, {ID: "ubuntu"}: Unknown,
+	for d, want := range map[Distribution]evidence.Answer{
+		{ID: "debian"}: evidence.Yes, {ID: "arch"}: evidence.No, {ID: "nobody"}: evidence.Unknown, {}: evidence.Unknown,
+		{ID: "ubuntu", Version: "22.04"}: evidence.Yes, {ID: "ubuntu", Version: "24.04"}: evidence.Yes, {ID: "ubuntu", Version: "25.10"}: evidence.Unknown, {ID: "ubuntu"}: evidence.Unknown,
 	} {
 		if got := d.Expect().Platform; got != want {
 			t.Errorf("%+v: %v, want %v", d, got, want)

@@ -16,40 +16,22 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+
+	"kkeys/evidence"
 )
-
-// Answer has three values: the evidence for yes or no may not be there.
-type Answer int
-
-// The zero value is Unknown, so that what nobody looked at is not taken for a no.
-const (
-	Unknown Answer = iota
-	Yes
-	No
-)
-
-// String gives "yes", "no" or "unknown".
-func (a Answer) String() string { return [...]string{"unknown", "yes", "no"}[a] }
-
-// Reading is an answer with what it rests on.
-type Reading struct {
-	Answer   Answer
-	Evidence string // what was seen, or why nothing could be
-	Source   string // the file, absolute, as on the machine
-}
 
 // Status is what the kernel enforces on modules.
 type Status struct {
-	Release    string  // uname -r, from /proc/sys/kernel/osrelease; empty when unreadable
-	Signatures Reading // CONFIG_MODULE_SIG: does this kernel check module signatures
-	Enforced   Reading // are modules without a trusted signature refused (sig_enforce, or lockdown)
-	SigEnforce Answer  // the parameter of that name
-	Lockdown   string  // "none", "integrity", "confidentiality"; empty when not known
-	Config     Config  // nil when no configuration file was found
+	Release    string           // uname -r, from /proc/sys/kernel/osrelease; empty when unreadable
+	Signatures evidence.Reading // CONFIG_MODULE_SIG: does this kernel check module signatures
+	Enforced   evidence.Reading // are modules without a trusted signature refused (sig_enforce, or lockdown)
+	SigEnforce evidence.Answer  // the parameter of that name
+	Lockdown   string           // "none", "integrity", "confidentiality"; empty when not known
+	Config     Config           // nil when no configuration file was found
 	ConfigPath string
 	// Distribution is the system's; ModulesDisabled says that no module loads at all until the next boot (kernel.modules_disabled).
 	Distribution    Distribution
-	ModulesDisabled Answer
+	ModulesDisabled evidence.Answer
 	// Taint has a bit for each reason (Documentation/admin-guide/tainted-kernels.rst: 12 out-of-tree, 13 unsigned module); nil when it
 	// cannot be read.
 	Taint *uint64
@@ -64,7 +46,7 @@ func Read(root fs.FS) Status {
 	s.Lockdown = lockdown(root, s.Config)
 	s.Distribution = readDistribution(root)
 	if value, err := readLine(root, "proc/sys/kernel/modules_disabled"); err == nil {
-		s.ModulesDisabled = map[string]Answer{"0": No, "1": Yes}[value]
+		s.ModulesDisabled = map[string]evidence.Answer{"0": evidence.No, "1": evidence.Yes}[value]
 	}
 	if value, err := readLine(root, "proc/sys/kernel/tainted"); err == nil {
 		if bits, err := strconv.ParseUint(value, 10, 64); err == nil {
@@ -72,7 +54,7 @@ func Read(root fs.FS) Status {
 		}
 	}
 	if value, err := readLine(root, sigEnforce); err == nil {
-		s.SigEnforce = map[string]Answer{"Y": Yes, "N": No}[value]
+		s.SigEnforce = map[string]evidence.Answer{"Y": evidence.Yes, "N": evidence.No}[value]
 	}
 	s.Enforced = s.enforced()
 	return s
@@ -81,39 +63,39 @@ func Read(root fs.FS) Status {
 const sigEnforce = "sys/module/module/parameters/sig_enforce"
 
 // signatures reads whether kernel/module/signing.c was compiled: its parameter sig_enforce is there exactly then.
-func signatures(root fs.FS, config Config, path string) Reading {
+func signatures(root fs.FS, config Config, path string) evidence.Reading {
 	if value, err := readLine(root, sigEnforce); err == nil {
-		return Reading{Yes, "sig_enforce is there (" + value + ")", "/" + sigEnforce}
+		return evidence.Reading{Answer: evidence.Yes, Evidence: "sig_enforce is there (" + value + ")", Source: "/" + sigEnforce}
 	}
 	switch value, known := config.Value("MODULE_SIG"); {
 	case known && value == "y":
-		return Reading{Yes, "CONFIG_MODULE_SIG=y", path}
+		return evidence.Reading{Answer: evidence.Yes, Evidence: "CONFIG_MODULE_SIG=y", Source: path}
 	case known:
-		return Reading{No, "CONFIG_MODULE_SIG is not set: this kernel checks no module signatures", path}
+		return evidence.Reading{Answer: evidence.No, Evidence: "CONFIG_MODULE_SIG is not set: this kernel checks no module signatures", Source: path}
 	}
 	// Without /sys the parameter's absence means nothing.
 	if _, err := fs.Stat(root, "sys/module/kernel"); err != nil {
-		return Reading{Unknown, "neither /sys/module nor a kernel configuration can be read", "/" + sigEnforce}
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "neither /sys/module nor a kernel configuration can be read", Source: "/" + sigEnforce}
 	}
 	if _, err := fs.Stat(root, sigEnforce); errors.Is(err, fs.ErrNotExist) {
-		return Reading{No, "no sig_enforce parameter: this kernel checks no module signatures", "/" + sigEnforce}
+		return evidence.Reading{Answer: evidence.No, Evidence: "no sig_enforce parameter: this kernel checks no module signatures", Source: "/" + sigEnforce}
 	}
-	return Reading{Unknown, "sig_enforce cannot be read", "/" + sigEnforce}
+	return evidence.Reading{Answer: evidence.Unknown, Evidence: "sig_enforce cannot be read", Source: "/" + sigEnforce}
 }
 
 // enforced follows kernel/module/signing.c, module_sig_check: sig_enforce first, then lockdown.
-func (s Status) enforced() Reading {
+func (s Status) enforced() evidence.Reading {
 	switch {
-	case s.Signatures.Answer == No:
+	case s.Signatures.Answer == evidence.No:
 		return s.Signatures
-	case s.SigEnforce == Yes:
-		return Reading{Yes, "sig_enforce is Y: modules without a trusted signature are refused", "/" + sigEnforce}
+	case s.SigEnforce == evidence.Yes:
+		return evidence.Reading{Answer: evidence.Yes, Evidence: "sig_enforce is Y: modules without a trusted signature are refused", Source: "/" + sigEnforce}
 	case s.Lockdown == "integrity" || s.Lockdown == "confidentiality":
-		return Reading{Yes, fmt.Sprintf("lockdown is %s: modules without a trusted signature are refused", s.Lockdown), "/" + lockdownFile}
-	case s.SigEnforce == No && s.Lockdown == "none":
-		return Reading{No, "sig_enforce is N, lockdown is none: such modules load and taint the kernel", "/" + sigEnforce}
+		return evidence.Reading{Answer: evidence.Yes, Evidence: fmt.Sprintf("lockdown is %s: modules without a trusted signature are refused", s.Lockdown), Source: "/" + lockdownFile}
+	case s.SigEnforce == evidence.No && s.Lockdown == "none":
+		return evidence.Reading{Answer: evidence.No, Evidence: "sig_enforce is N, lockdown is none: such modules load and taint the kernel", Source: "/" + sigEnforce}
 	}
-	return Reading{Unknown, "sig_enforce or lockdown cannot be read", "/" + sigEnforce}
+	return evidence.Reading{Answer: evidence.Unknown, Evidence: "sig_enforce or lockdown cannot be read", Source: "/" + sigEnforce}
 }
 
 const lockdownFile = "sys/kernel/security/lockdown"

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"kkeys/evidence"
 )
 
 // files makes a root folder of path to content.
@@ -27,22 +29,22 @@ func TestRead(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		files      map[string]string
-		signatures Answer
-		enforced   Answer
+		signatures evidence.Answer
+		enforced   evidence.Answer
 		lockdown   string
 		says       string // of enforced
 	}{
-		{"Debian 12, Secure Boot", map[string]string{sigEnforce: "Y\n", lockdownPath: "none [integrity] confidentiality\n"}, Yes, Yes, "integrity", "sig_enforce is Y"},
-		{"lockdown alone", map[string]string{sigEnforce: "N\n", lockdownPath: "none integrity [confidentiality]\n"}, Yes, Yes, "confidentiality", "lockdown is confidentiality"},
-		{"permissive", map[string]string{sigEnforce: "N\n", lockdownPath: "[none] integrity confidentiality\n"}, Yes, No, "none", "taint"},
-		{"securityfs not mounted", map[string]string{sigEnforce: "N\n"}, Yes, Unknown, "", "cannot be read"},
-		{"lockdown of another shape", map[string]string{sigEnforce: "N\n", lockdownPath: "none\n"}, Yes, Unknown, "", "cannot be read"},
-		{"no signatures", map[string]string{"sys/module/kernel/parameters/panic": "0\n"}, No, No, "", "no sig_enforce"},
-		{"no signatures, by configuration", map[string]string{"boot/config-6.1.0": "CONFIG_MODULES=y\n"}, No, No, "none", "CONFIG_MODULE_SIG is not set"},
-		{"signatures by configuration alone", map[string]string{"boot/config-6.1.0": "CONFIG_MODULE_SIG=y\nCONFIG_SECURITY_LOCKDOWN_LSM=y\n"}, Yes, Unknown, "", "cannot be read"},
-		{"a kernel without lockdown", map[string]string{sigEnforce: "N\n", "boot/config-6.1.0": "CONFIG_MODULE_SIG=y\n"}, Yes, No, "none", "taint"},
-		{"a file that is no line", map[string]string{sigEnforce: strings.Repeat("Y", 5000), lockdownPath: "[none]\n"}, Unknown, Unknown, "none", "cannot be read"},
-		{"nothing to see", map[string]string{}, Unknown, Unknown, "", "cannot be read"},
+		{"Debian 12, Secure Boot", map[string]string{sigEnforce: "Y\n", lockdownPath: "none [integrity] confidentiality\n"}, evidence.Yes, evidence.Yes, "integrity", "sig_enforce is Y"},
+		{"lockdown alone", map[string]string{sigEnforce: "N\n", lockdownPath: "none integrity [confidentiality]\n"}, evidence.Yes, evidence.Yes, "confidentiality", "lockdown is confidentiality"},
+		{"permissive", map[string]string{sigEnforce: "N\n", lockdownPath: "[none] integrity confidentiality\n"}, evidence.Yes, evidence.No, "none", "taint"},
+		{"securityfs not mounted", map[string]string{sigEnforce: "N\n"}, evidence.Yes, evidence.Unknown, "", "cannot be read"},
+		{"lockdown of another shape", map[string]string{sigEnforce: "N\n", lockdownPath: "none\n"}, evidence.Yes, evidence.Unknown, "", "cannot be read"},
+		{"no signatures", map[string]string{"sys/module/kernel/parameters/panic": "0\n"}, evidence.No, evidence.No, "", "no sig_enforce"},
+		{"no signatures, by configuration", map[string]string{"boot/config-6.1.0": "CONFIG_MODULES=y\n"}, evidence.No, evidence.No, "none", "CONFIG_MODULE_SIG is not set"},
+		{"signatures by configuration alone", map[string]string{"boot/config-6.1.0": "CONFIG_MODULE_SIG=y\nCONFIG_SECURITY_LOCKDOWN_LSM=y\n"}, evidence.Yes, evidence.Unknown, "", "cannot be read"},
+		{"a kernel without lockdown", map[string]string{sigEnforce: "N\n", "boot/config-6.1.0": "CONFIG_MODULE_SIG=y\n"}, evidence.Yes, evidence.No, "none", "taint"},
+		{"a file that is no line", map[string]string{sigEnforce: strings.Repeat("Y", 5000), lockdownPath: "[none]\n"}, evidence.Unknown, evidence.Unknown, "none", "cannot be read"},
+		{"nothing to see", map[string]string{}, evidence.Unknown, evidence.Unknown, "", "cannot be read"},
 	} {
 		c.files[release] = "6.1.0\n"
 		s := Read(files(c.files))
@@ -52,7 +54,7 @@ func TestRead(t *testing.T) {
 		if !strings.Contains(s.Enforced.Evidence, c.says) {
 			t.Errorf("%s: says %q, want %q", c.name, s.Enforced.Evidence, c.says)
 		}
-		for _, r := range []Reading{s.Signatures, s.Enforced} {
+		for _, r := range []evidence.Reading{s.Signatures, s.Enforced} {
 			if r.Evidence == "" || r.Source == "" {
 				t.Errorf("%s: a reading without evidence or source: %+v", c.name, r)
 			}
@@ -64,11 +66,11 @@ func TestReadMore(t *testing.T) {
 	s := Read(files(map[string]string{
 		"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n", "proc/sys/kernel/modules_disabled": "1\n", "proc/sys/kernel/tainted": "12288\n",
 	}))
-	if s.Distribution.ID != "debian" || s.ModulesDisabled != Yes || s.Taint == nil || *s.Taint != 1<<12|1<<13 {
+	if s.Distribution.ID != "debian" || s.ModulesDisabled != evidence.Yes || s.Taint == nil || *s.Taint != 1<<12|1<<13 {
 		t.Errorf("read %+v", s)
 	}
 	s = Read(files(map[string]string{"usr/lib/os-release": "ID=arch\n", "proc/sys/kernel/modules_disabled": "maybe\n", "proc/sys/kernel/tainted": "-1\n"}))
-	if s.Distribution.ID != "arch" || s.ModulesDisabled != Unknown || s.Taint != nil {
+	if s.Distribution.ID != "arch" || s.ModulesDisabled != evidence.Unknown || s.Taint != nil {
 		t.Errorf("read %+v", s)
 	}
 }
@@ -76,7 +78,7 @@ func TestReadMore(t *testing.T) {
 // A pipe in place of a file is not opened: nobody writes to it.
 func TestReadPipes(t *testing.T) {
 	root := fstest.MapFS{release: {Mode: fs.ModeNamedPipe, Data: []byte("6.1.0\n")}, sigEnforce: {Mode: fs.ModeNamedPipe, Data: []byte("Y\n")}, "etc/os-release": {Mode: fs.ModeNamedPipe, Data: []byte("ID=x\n")}}
-	if s := Read(root); s.Release != "" || s.SigEnforce != Unknown || s.Distribution.ID != "" {
+	if s := Read(root); s.Release != "" || s.SigEnforce != evidence.Unknown || s.Distribution.ID != "" {
 		t.Errorf("read from pipes: %+v", s)
 	}
 }

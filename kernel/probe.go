@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strconv"
+
+	"kkeys/evidence"
 )
 
 // Prober asks the kernel to load a payload and tells how it refuses.
@@ -63,14 +65,14 @@ func (a *Attempt) Notices() []Notice {
 }
 
 // Tainted tells whether the kernel's taint changed meanwhile; Unknown when it could not be read.
-func (a *Attempt) Tainted() Answer {
+func (a *Attempt) Tainted() evidence.Answer {
 	switch {
 	case a.TaintBefore == nil || a.TaintAfter == nil:
-		return Unknown
+		return evidence.Unknown
 	case *a.TaintBefore != *a.TaintAfter:
-		return Yes
+		return evidence.Yes
 	}
-	return No
+	return evidence.No
 }
 
 // Live is the running kernel. Probing it needs CAP_SYS_MODULE, and reading its log CAP_SYSLOG unless dmesg_restrict is 0. Each probe
@@ -180,5 +182,5 @@ type Probes struct {
 	// Signed has a signature of the private key asked about, and names it by issuer and serial number.
 	Signed *Attempt
 	// Hash tells whether the hash of all these messages was registered after the last of them.
-	Hash Reading
+	Hash evidence.Reading
 }

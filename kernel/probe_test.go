@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kkeys/evidence"
 )
 
 // logReads is a log that answers each read with the next of these: a text or an error.
@@ -52,8 +54,8 @@ func TestTainted(t *testing.T) {
 	none, some := uint64(0), uint64(8192)
 	for _, c := range []struct {
 		before, after *uint64
-		want          Answer
-	}{{&none, &none, No}, {&some, &some, No}, {&none, &some, Yes}, {&some, &none, Yes}, {nil, &none, Unknown}, {&none, nil, Unknown}, {nil, nil, Unknown}} {
+		want          evidence.Answer
+	}{{&none, &none, evidence.No}, {&some, &some, evidence.No}, {&none, &some, evidence.Yes}, {&some, &none, evidence.Yes}, {nil, &none, evidence.Unknown}, {&none, nil, evidence.Unknown}, {nil, nil, evidence.Unknown}} {
 		if got := (&Attempt{TaintBefore: c.before, TaintAfter: c.after}).Tainted(); got != c.want {
 			t.Errorf("%v to %v: %v", c.before, c.after, got)
 		}

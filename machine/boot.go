@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/mok"
 )
 
@@ -49,7 +50,7 @@ func (m *Machine) NextBoot() (chain mok.BootChain, passed []string) {
 }
 
 func unknownChain(err error) mok.BootChain {
-	return mok.BootChain{IsShim: mok.Fact{Source: "BootOrder", Why: err.Error()}}
+	return mok.BootChain{IsShim: evidence.Reading{Source: "BootOrder", Evidence: err.Error()}}
 }
 
 // candidates are BootNext and the active entries of BootOrder that are for booting and not for the firmware's own menus.
@@ -152,23 +153,23 @@ func (m *Machine) chain(entry, path string) mok.BootChain {
 	program, err := m.inspect(path)
 	switch {
 	case err != nil:
-		chain.IsShim = mok.Fact{Source: source, Why: err.Error()}
+		chain.IsShim = evidence.Reading{Source: source, Evidence: err.Error()}
 		return chain
 	case !program.shim:
-		chain.IsShim = mok.Fact{Answer: mok.No, Source: source, Why: entry + " starts another loader"}
+		chain.IsShim = evidence.Reading{Answer: evidence.No, Source: source, Evidence: entry + " starts another loader"}
 		return chain
 	}
-	if fact := m.startable(path, "the firmware", program); fact.Answer != mok.Yes {
+	if fact := m.startable(path, "the firmware", program); fact.Answer != evidence.Yes {
 		// The firmware would go on to the next entry, which nobody means; the request would wait.
-		chain.IsShim = mok.Fact{Source: source, Why: fmt.Sprintf("%s starts the shim /%s: %s", entry, path, fact.Why)}
+		chain.IsShim = evidence.Reading{Source: source, Evidence: fmt.Sprintf("%s starts the shim /%s: %s", entry, path, fact.Evidence)}
 		return chain
 	}
-	chain.IsShim = mok.Fact{Answer: mok.Yes, Source: source}
+	chain.IsShim = evidence.Reading{Answer: evidence.Yes, Source: source}
 	folder, name := pathname.Dir(path), "mm"+program.arch+".efi"
 	chain.Manager = "/" + pathname.Join(folder, name)
 	managerPath, err := m.find(folder, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		chain.HasManager = mok.Fact{Answer: mok.No, Source: source, Why: "it is not there: shim would stop the machine at every boot while a request is pending"}
+		chain.HasManager = evidence.Reading{Answer: evidence.No, Source: source, Evidence: "it is not there: shim would stop the machine at every boot while a request is pending"}
 		return chain
 	}
 	var manager loader
@@ -177,11 +178,11 @@ func (m *Machine) chain(entry, path string) mok.BootChain {
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		chain.HasManager = mok.Fact{Source: source, Why: err.Error()}
+		chain.HasManager = evidence.Reading{Source: source, Evidence: err.Error()}
 	case err != nil:
-		chain.HasManager = mok.Fact{Answer: mok.No, Source: source, Why: err.Error()}
+		chain.HasManager = evidence.Reading{Answer: evidence.No, Source: source, Evidence: err.Error()}
 	case manager.arch != program.arch || manager.shim:
-		chain.HasManager = mok.Fact{Answer: mok.No, Source: source, Why: "the file of that name is no MokManager for this shim"}
+		chain.HasManager = evidence.Reading{Answer: evidence.No, Source: source, Evidence: "the file of that name is no MokManager for this shim"}
 	default:
 		chain.HasManager = m.startable(managerPath, "shim", manager)
 	}

@@ -9,7 +9,7 @@ import (
 	"io/fs"
 
 	"kkeys/efivars"
-	"kkeys/mok"
+	"kkeys/evidence"
 )
 
 // loader is what an EFI program says of itself.
@@ -78,26 +78,26 @@ func parseLoader(data []byte) (loader, error) {
 // startable tells whether who ("shim", "the firmware") will start a program, as far as its signatures tell: see checkSignatures. Without
 // Secure Boot nobody looks at them, but a damaged program is not fit to be started even then. Where shim's own validation is disabled while
 // Secure Boot is on, shim starts an unsigned program too; the answer here is no all the same.
-func (m *Machine) startable(path, who string, program loader) mok.Fact {
-	fact := mok.Fact{Answer: mok.Yes, Source: "/" + path}
+func (m *Machine) startable(path, who string, program loader) evidence.Reading {
+	fact := evidence.Reading{Answer: evidence.Yes, Source: "/" + path}
 	switch flaw := program.flaw; {
 	case flaw == nil:
 		return fact
 	case errors.Is(flaw, errNotJudged):
-		return mok.Fact{Source: fact.Source, Why: flaw.Error()}
+		return evidence.Reading{Source: fact.Source, Evidence: flaw.Error()}
 	case errors.Is(flaw, errDamaged):
-		fact.Answer = mok.No
+		fact.Answer = evidence.No
 	default:
 		on, err := m.secureBoot()
 		switch {
 		case err != nil:
-			return mok.Fact{Source: fact.Source, Why: fmt.Sprintf("%v, and whether Secure Boot is on cannot be told: %v", flaw, err)}
+			return evidence.Reading{Source: fact.Source, Evidence: fmt.Sprintf("%v, and whether Secure Boot is on cannot be told: %v", flaw, err)}
 		case !on:
 			return fact
 		}
-		fact.Answer = mok.No
+		fact.Answer = evidence.No
 	}
-	fact.Why = fmt.Sprintf("%v; with Secure Boot on %s would refuse it", program.flaw, who)
+	fact.Evidence = fmt.Sprintf("%v; with Secure Boot on %s would refuse it", program.flaw, who)
 	return fact
 }
 

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"kkeys/evidence"
 	"kkeys/internal/lab"
 	"kkeys/machine/machinetest"
-	"kkeys/mok"
 )
 
 // The programs of an installed Debian are what was signed, and a byte of another value anywhere before their signatures is seen.
@@ -69,17 +69,17 @@ func TestLabNextBoot(t *testing.T) {
 		programs[path] = data
 		made.ESP(path, data)
 	}
-	if chain, _ := in(t, made).NextBoot(); chain.IsShim.Answer != mok.Yes || chain.HasManager.Answer != mok.Yes {
+	if chain, _ := in(t, made).NextBoot(); chain.IsShim.Answer != evidence.Yes || chain.HasManager.Answer != evidence.Yes {
 		t.Errorf("as installed: %+v", chain)
 	}
 	made.ESP(debianManager, flip(programs[debianManager], 400000))
-	if chain, _ := in(t, made).NextBoot(); chain.IsShim.Answer != mok.Yes || chain.HasManager.Answer != mok.No {
+	if chain, _ := in(t, made).NextBoot(); chain.IsShim.Answer != evidence.Yes || chain.HasManager.Answer != evidence.No {
 		t.Errorf("MokManager damaged: %+v", chain)
 	} else {
-		t.Log(chain.HasManager.Why)
+		t.Log(chain.HasManager.Evidence)
 	}
 	made.ESP(debianShim, flip(programs[debianShim], 400000))
-	if chain, _ := in(t, made).NextBoot(); chain.IsShim.Answer != mok.Unknown {
+	if chain, _ := in(t, made).NextBoot(); chain.IsShim.Answer != evidence.Unknown {
 		t.Errorf("shim damaged: %+v", chain)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/internal/certtest"
 	"kkeys/internal/lab"
-	"kkeys/kernel"
 	"kkeys/modsig"
 	"kkeys/trust"
 )
@@ -21,15 +21,15 @@ import (
 // expected is a verdict in short.
 type expected struct {
 	value trust.Value
-	id    kernel.Answer
+	id    evidence.Answer
 }
 
 var (
-	isTrusted = expected{trust.Trusted, kernel.Yes}
-	idOnly    = expected{trust.Unknown, kernel.Yes}   // no private key
-	otherKey  = expected{trust.Untrusted, kernel.Yes} // the id is there, the key is not
-	absent    = expected{trust.Untrusted, kernel.No}
-	undecided = expected{trust.Unknown, kernel.Unknown}
+	isTrusted = expected{trust.Trusted, evidence.Yes}
+	idOnly    = expected{trust.Unknown, evidence.Yes}   // no private key
+	otherKey  = expected{trust.Untrusted, evidence.Yes} // the id is there, the key is not
+	absent    = expected{trust.Untrusted, evidence.No}
+	undecided = expected{trust.Unknown, evidence.Unknown}
 )
 
 // cast are the keys of the lab.
@@ -214,7 +214,7 @@ func (c cast) prove(t *testing.T, m lab.Machine, mode trust.Mode, secure bool) {
 		out := run.Outputs[hashed+1+i]
 		loaded := out.Code == 0 && len(bytes.TrimSpace(out.Stdout)) == 0 // and without taint
 		t.Logf("%s: insmod %d %q %s", name, out.Code, out.Stdout, out.Stderr)
-		if want := all[name].Verdict; loaded != (want.Value == trust.Trusted || name == "builtin" && want.ID == kernel.Yes) {
+		if want := all[name].Verdict; loaded != (want.Value == trust.Trusted || name == "builtin" && want.ID == evidence.Yes) {
 			t.Errorf("%s: insmod %d, %q, but %+v", name, out.Code, out.Stdout, want)
 		}
 	}
@@ -258,7 +258,7 @@ func withoutLog(want map[string]expected, mode trust.Mode) map[string]expected {
 		switch {
 		case w == isTrusted:
 		case w.value == trust.Untrusted && signed:
-			want[name] = expected{trust.Untrusted, kernel.Unknown}
+			want[name] = expected{trust.Untrusted, evidence.Unknown}
 		default:
 			want[name] = undecided
 		}
@@ -275,7 +275,7 @@ func (c cast) compare(t *testing.T, all map[string]outcome, want map[string]expe
 			platform++
 			t.Logf("\tplatform: %+v", o.Platform)
 			// The Debian patch is in both kernels.
-			if o.Platform.Answer != kernel.Yes && o.Verdict.ID != kernel.Unknown {
+			if o.Platform.Answer != evidence.Yes && o.Verdict.ID != evidence.Unknown {
 				t.Errorf("%s: .platform is consulted: %+v", name, o.Platform)
 			}
 		}

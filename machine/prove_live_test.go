@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kkeys/certs"
+	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
 	"kkeys/machine"
@@ -30,8 +31,8 @@ type subject struct {
 type outcome struct {
 	Name     string
 	Verdict  trust.ProbeVerdict
-	OnlyIn   bool           // .platform
-	Platform kernel.Reading // where OnlyIn
+	OnlyIn   bool             // .platform
+	Platform evidence.Reading // where OnlyIn
 }
 
 const (
@@ -80,7 +81,7 @@ func TestLiveProve(t *testing.T) {
 		}
 		fmt.Printf("%s%s\n", resultMark, line)
 		for _, a := range []*kernel.Attempt{p.Control, p.Broken, p.Stranger, p.StrangerSKID, p.Keyless, p.KeylessSKID, p.Signed} {
-			if a != nil && a.Tainted() != kernel.No {
+			if a != nil && a.Tainted() != evidence.No {
 				t.Errorf("%s: taint %v to %v", s.Name, a.TaintBefore, a.TaintAfter)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 
 	"kkeys/certs"
+	"kkeys/evidence"
 	"kkeys/internal/certtest"
 	"kkeys/kernel"
 	"kkeys/machine"
@@ -112,19 +113,19 @@ func TestProve(t *testing.T) {
 			private bool
 			hash    string
 			value   trust.Value
-			id      kernel.Answer
+			id      evidence.Answer
 		}{
-			{"signed", there, true, "sha256", trust.Trusted, kernel.Yes},
-			{"keyless", there, false, "sha256", trust.Unknown, kernel.Yes},
-			{"ECDSA", thereEC, true, "sha256", trust.Trusted, kernel.Yes},
-			{"without SKID", plain, true, "sha256", trust.Trusted, kernel.Yes},
-			{"foreign", foreign, true, "sha256", trust.Untrusted, kernel.No},
-			{"foreign, keyless", foreign, false, "sha256", trust.Untrusted, kernel.No},
-			{"twin", twin, true, "sha256", trust.Untrusted, kernel.Yes},
-			{"twin, keyless", twin, false, "sha256", trust.Unknown, kernel.Yes},
-			{"another serial number", renumbered, true, "sha256", trust.Unknown, kernel.Unknown},
-			{"a hash that is not loaded", there, true, "sha512", trust.Unknown, kernel.Unknown},
-			{"a hash that is not loaded, foreign", foreign, true, "sha512", trust.Unknown, kernel.Unknown},
+			{"signed", there, true, "sha256", trust.Trusted, evidence.Yes},
+			{"keyless", there, false, "sha256", trust.Unknown, evidence.Yes},
+			{"ECDSA", thereEC, true, "sha256", trust.Trusted, evidence.Yes},
+			{"without SKID", plain, true, "sha256", trust.Trusted, evidence.Yes},
+			{"foreign", foreign, true, "sha256", trust.Untrusted, evidence.No},
+			{"foreign, keyless", foreign, false, "sha256", trust.Untrusted, evidence.No},
+			{"twin", twin, true, "sha256", trust.Untrusted, evidence.Yes},
+			{"twin, keyless", twin, false, "sha256", trust.Unknown, evidence.Yes},
+			{"another serial number", renumbered, true, "sha256", trust.Unknown, evidence.Unknown},
+			{"a hash that is not loaded", there, true, "sha512", trust.Unknown, evidence.Unknown},
+			{"a hash that is not loaded, foreign", foreign, true, "sha512", trust.Unknown, evidence.Unknown},
 		} {
 			k := &fakeKernel{mode: mode, hashes: []string{"sha256"}, keys: []*certs.Certificate{certificate(t, there), certificate(t, thereEC), certificate(t, plain)}}
 			cert := certificate(t, c.cert)
@@ -202,7 +203,7 @@ func TestProveSigner(t *testing.T) {
 		if (p.Keyless != nil) == skid || (p.KeylessSKID != nil) != skid || (p.Stranger != nil) == skid || (p.StrangerSKID != nil) != skid {
 			t.Errorf("by SKID %v: %+v", skid, p)
 		}
-		if v := trust.JudgeProbes(p, kernel.Status{}); v.ID != kernel.Yes || v.Value != trust.Unknown {
+		if v := trust.JudgeProbes(p, kernel.Status{}); v.ID != evidence.Yes || v.Value != trust.Unknown {
 			t.Errorf("by SKID %v: %+v", skid, v)
 		}
 	}
@@ -256,7 +257,7 @@ func TestProveFails(t *testing.T) {
 		t.Errorf("a hash that no kernel knows: %v", err)
 	}
 	p, err := machine.Prove(k, fstest.MapFS{}, q)
-	if err != nil || p.Hash.Answer != kernel.Unknown {
+	if err != nil || p.Hash.Answer != evidence.Unknown {
 		t.Errorf("without /proc/crypto: %+v, %v", p, err)
 	}
 }

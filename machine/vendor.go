@@ -12,6 +12,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/mok"
 )
 
@@ -24,7 +25,7 @@ const InShim = "vendor"
 //
 // A machine without EFI, or without a shim, has none, and that is no error.
 func (m *Machine) VendorCertificates() (found []Found, unseen []NotSeen) {
-	if shim := mok.ReadState(m.Variables, m.Files).Shim; shim.Answer != mok.Yes {
+	if shim := mok.ReadState(m.Variables, m.Files).Shim; shim.Answer != evidence.Yes {
 		return nil, nil
 	}
 	paths, err := m.shims()

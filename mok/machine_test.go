@@ -7,6 +7,7 @@ import (
 
 	"kkeys/efivars"
 	"kkeys/efivars/efivarstest"
+	"kkeys/evidence"
 	"kkeys/mok"
 )
 
@@ -36,8 +37,8 @@ func machine() *efivarstest.Memory {
 
 // goodBoot goes through shim, with MokManager beside it.
 var goodBoot = mok.BootChain{
-	Loader: `\EFI\debian\shimx64.efi`, IsShim: mok.Fact{Answer: mok.Yes},
-	Manager: `\EFI\debian\mmx64.efi`, HasManager: mok.Fact{Answer: mok.Yes},
+	Loader: `\EFI\debian\shimx64.efi`, IsShim: evidence.Reading{Answer: evidence.Yes},
+	Manager: `\EFI\debian\mmx64.efi`, HasManager: evidence.Reading{Answer: evidence.Yes},
 }
 
 // der looks like a certificate of n bytes to shim, and is another one for each n.

@@ -81,34 +81,6 @@ var Timeout = Variable("MokTimeout")
 // Attributes of every request variable.
 const Attributes = efivars.NonVolatile | efivars.BootService | efivars.Runtime
 
-// Answer is what is known about a question; the zero value is that nothing is.
-type Answer int
-
-// The three answers.
-const (
-	Unknown Answer = iota
-	No
-	Yes
-)
-
-// String is "unknown", "no" or "yes".
-func (a Answer) String() string {
-	switch a {
-	case No:
-		return "no"
-	case Yes:
-		return "yes"
-	}
-	return "unknown"
-}
-
-// Fact is an answer with where it is from, and why it could not be had or what it means.
-type Fact struct {
-	Answer Answer
-	Source string
-	Why    string
-}
-
 // Gap is a source that could not be read, and why; an error of package efivars.
 type Gap struct {
 	Source string

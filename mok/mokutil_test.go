@@ -8,6 +8,7 @@ import (
 
 	"kkeys/efivars"
 	"kkeys/efivars/efivarstest"
+	"kkeys/evidence"
 	"kkeys/mok"
 )
 
@@ -102,7 +103,7 @@ func TestPendingFromMokutil(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	enroll, _ := p.Request(mok.Enroll)
-	if ders := enroll.Certificates(); len(ders) != 2 || !bytes.Equal(ders[0], fixture(t, "two.der")) || enroll.Auth.Answer != mok.Yes {
+	if ders := enroll.Certificates(); len(ders) != 2 || !bytes.Equal(ders[0], fixture(t, "two.der")) || enroll.Auth.Answer != evidence.Yes {
 		t.Errorf("%+v", enroll)
 	}
 	for k, wish := range map[mok.Kind]string{mok.Validation: "disable validation", mok.Password: "clear password", mok.Block: ""} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 )
 
 // Request is one kind of request as it stands in the variables.
@@ -20,7 +21,7 @@ type Request struct {
 	// Auth tells whether the request's password is there: Yes when the record has a right size, No when it is missing or
 	// of a size that MokManager takes for success without doing anything, Unknown when it could not be read. Switches
 	// carry their password themselves.
-	Auth Fact
+	Auth evidence.Reading
 	// Err says what is wrong with the request: a *efivars.CorruptError or a wrong size. MokManager will refuse it.
 	Err error
 
@@ -60,35 +61,35 @@ func (p Pending) Request(k Kind) (Request, bool) {
 // ReadPending reads all request variables. What cannot be read is in NotSeen, what cannot be understood in the requests.
 func ReadPending(store efivars.Store) Pending {
 	var p Pending
-	get := func(name string) ([]byte, Answer) {
+	get := func(name string) ([]byte, evidence.Answer) {
 		_, b, err := store.Get(Variable(name))
 		switch {
 		case err == nil:
-			return b, Yes
+			return b, evidence.Yes
 		case errors.Is(err, efivars.ErrNotFound):
-			return nil, No
+			return nil, evidence.No
 		}
 		p.NotSeen = append(p.NotSeen, Gap{"efivars/" + name, err})
-		return nil, Unknown
+		return nil, evidence.Unknown
 	}
 	for k := range kinds {
 		if kindNames[k].request == "" { // Reset: seen with the request that it shares the password with
 			continue
 		}
 		raw, there := get(kindNames[k].request)
-		auth, authThere, authName := []byte(nil), No, kindNames[k].auth
+		auth, authThere, authName := []byte(nil), evidence.No, kindNames[k].auth
 		if authName != "" {
 			auth, authThere = get(authName)
 		}
 		switch {
-		case there == Yes:
+		case there == evidence.Yes:
 			r := Request{Kind: k, Variable: kindNames[k].request, raw: raw}
 			r.decode()
 			if authName != "" {
 				r.Auth = authFact(authName, auth, authThere)
 			}
 			p.Requests = append(p.Requests, r)
-		case there == No && authThere == Yes:
+		case there == evidence.No && authThere == evidence.Yes:
 			p.lone(k, authName, auth)
 		}
 	}
@@ -104,12 +105,12 @@ func (p *Pending) lone(k Kind, name string, auth []byte) {
 		return
 	}
 	p.Requests = append(p.Requests, Request{
-		Kind: reset, Variable: name, Wish: reset.String(), Auth: authFact(name, auth, Yes), raw: auth,
+		Kind: reset, Variable: name, Wish: reset.String(), Auth: authFact(name, auth, evidence.Yes), raw: auth,
 	})
 }
 
-func (p *Pending) timeout(b []byte, there Answer) {
-	if there != Yes {
+func (p *Pending) timeout(b []byte, there evidence.Answer) {
+	if there != evidence.Yes {
 		return
 	}
 	if len(b) != 4 {
@@ -121,18 +122,18 @@ func (p *Pending) timeout(b []byte, there Answer) {
 }
 
 // authFact judges a password variable by its size, as MokManager does (MokManager.c, match_password and its callers).
-func authFact(name string, b []byte, there Answer) Fact {
-	f := Fact{Answer: there, Source: "efivars/" + name}
+func authFact(name string, b []byte, there evidence.Answer) evidence.Reading {
+	f := evidence.Reading{Answer: there, Source: "efivars/" + name}
 	switch {
-	case there == Unknown:
-		f.Why = "could not be read"
-	case there == No:
-		f.Why = "absent: MokManager will not carry the request out"
+	case there == evidence.Unknown:
+		f.Evidence = "could not be read"
+	case there == evidence.No:
+		f.Evidence = "absent: MokManager will not carry the request out"
 	case len(b) == LegacySize:
-		f.Why = "the old form, a SHA-256 over request and password"
+		f.Evidence = "the old form, a SHA-256 over request and password"
 	case len(b) != AuthSize:
-		f.Answer = No
-		f.Why = fmt.Sprintf("%d bytes instead of %d or %d: MokManager will drop the request and claim success",
+		f.Answer = evidence.No
+		f.Evidence = fmt.Sprintf("%d bytes instead of %d or %d: MokManager will drop the request and claim success",
 			len(b), AuthSize, LegacySize)
 	}
 	return f

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 )
 
 // BootChain is what the firmware will start at the next boot, as far as whoever fills it in could see. MokManager is
@@ -14,11 +15,11 @@ type BootChain struct {
 	// Loader is the path of that program as seen from here, as in /boot/efi/EFI/debian/shimx64.efi. For messages.
 	Loader string
 	// IsShim: that program is shim.
-	IsShim Fact
+	IsShim evidence.Reading
 	// Manager is the path of the MokManager that shim will look for, seen in the same way. For messages.
 	Manager string
 	// HasManager: it is there.
-	HasManager Fact
+	HasManager evidence.Reading
 }
 
 // Facts is all that staging is judged by.
@@ -84,19 +85,19 @@ func (f Facts) Preflight(e Enrolment) error {
 
 func (f Facts) checkBoot(r *Refusal) {
 	switch shim := f.State.Shim; shim.Answer {
-	case No:
-		r.add(ErrNotShim, nil, "%s", shim.Why)
-	case Unknown:
+	case evidence.No:
+		r.add(ErrNotShim, nil, "%s", shim.Evidence)
+	case evidence.Unknown:
 		r.add(ErrCannotTell, nil, "whether this system was booted through shim: %s", why(shim))
 	}
 	switch b := f.Boot; {
-	case b.IsShim.Answer == No:
+	case b.IsShim.Answer == evidence.No:
 		r.add(ErrOtherLoader, nil, "%s%s", b.Loader, because(b.IsShim))
-	case b.IsShim.Answer == Unknown:
+	case b.IsShim.Answer == evidence.Unknown:
 		r.add(ErrCannotTell, nil, "whether the next boot goes through shim: %s", why(b.IsShim))
-	case b.HasManager.Answer == No:
+	case b.HasManager.Answer == evidence.No:
 		r.add(ErrMokManagerMissing, nil, "%s%s", b.Manager, because(b.HasManager))
-	case b.HasManager.Answer == Unknown:
+	case b.HasManager.Answer == evidence.Unknown:
 		r.add(ErrCannotTell, nil, "whether MokManager is beside shim: %s", why(b.HasManager))
 	}
 }
@@ -111,18 +112,18 @@ func (f Facts) unsupported() error {
 	return nil
 }
 
-func why(f Fact) string {
-	if f.Why == "" {
+func why(f evidence.Reading) string {
+	if f.Evidence == "" {
 		return "not looked for"
 	}
-	return f.Why
+	return f.Evidence
 }
 
-func because(f Fact) string {
-	if f.Why == "" {
+func because(f evidence.Reading) string {
+	if f.Evidence == "" {
 		return ""
 	}
-	return " (" + f.Why + ")"
+	return " (" + f.Evidence + ")"
 }
 
 func (f Facts) checkPending(r *Refusal) {
@@ -142,8 +143,8 @@ func (f Facts) checkPending(r *Refusal) {
 			r.add(ErrOtherPending, nil, "%s (%s)", q.Kind, q.Variable)
 		case q.Err != nil:
 			r.add(ErrCorruptPending, q.Err, "%v", q.Err)
-		case q.Auth.Answer == No:
-			r.add(ErrOrphanRequest, nil, "%s; %s %s", q.Variable, kindNames[Enroll].auth, q.Auth.Why)
+		case q.Auth.Answer == evidence.No:
+			r.add(ErrOrphanRequest, nil, "%s; %s %s", q.Variable, kindNames[Enroll].auth, q.Auth.Evidence)
 		}
 	}
 }
@@ -158,7 +159,7 @@ func (f Facts) checkCertificates(r *Refusal, ders [][]byte) {
 		r.add(ErrCorruptList, enrolled.Err, "%v", enrolled.Err)
 	case blocked.Err != nil:
 		r.add(ErrCorruptList, blocked.Err, "shim's blocklist: %v", blocked.Err)
-	case !enrolled.Seen() && f.State.Shim.Answer == Yes:
+	case !enrolled.Seen() && f.State.Shim.Answer == evidence.Yes:
 		r.add(ErrCannotTell, nil, "which keys are enrolled: MokListRT was not seen")
 	}
 	pending, _ := f.Pending.Request(Enroll)

@@ -9,6 +9,7 @@ import (
 
 	"kkeys/efivars"
 	"kkeys/efivars/efivarstest"
+	"kkeys/evidence"
 	"kkeys/mok"
 )
 
@@ -57,11 +58,11 @@ func TestPreflight(t *testing.T) {
 		"deletion pending":    {seed(map[string][]byte{"MokDel": keyList(ours), "MokDelAuth": record}), [][]byte{fresh}, nil, []error{mok.ErrOtherPending}},
 		"two others pending":  {seed(map[string][]byte{"MokSB": toggle, "MokPW": record}), [][]byte{fresh}, nil, []error{mok.ErrOtherPending, mok.ErrOtherPending}},
 		"not booted by shim":  {func(f *mok.Facts) { *f = facts(efivarstest.NewMemory()) }, [][]byte{fresh}, nil, []error{mok.ErrNotShim}},
-		"perhaps by shim":     {func(f *mok.Facts) { f.State.Shim = mok.Fact{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
-		"next boot elsewhere": {func(f *mok.Facts) { f.Boot.IsShim.Answer = mok.No }, [][]byte{fresh}, nil, []error{mok.ErrOtherLoader}},
+		"perhaps by shim":     {func(f *mok.Facts) { f.State.Shim = evidence.Reading{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
+		"next boot elsewhere": {func(f *mok.Facts) { f.Boot.IsShim.Answer = evidence.No }, [][]byte{fresh}, nil, []error{mok.ErrOtherLoader}},
 		"next boot unknown":   {func(f *mok.Facts) { f.Boot = mok.BootChain{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
-		"no MokManager":       {func(f *mok.Facts) { f.Boot.HasManager.Answer = mok.No }, [][]byte{fresh}, nil, []error{mok.ErrMokManagerMissing}},
-		"perhaps MokManager":  {func(f *mok.Facts) { f.Boot.HasManager = mok.Fact{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
+		"no MokManager":       {func(f *mok.Facts) { f.Boot.HasManager.Answer = evidence.No }, [][]byte{fresh}, nil, []error{mok.ErrMokManagerMissing}},
+		"perhaps MokManager":  {func(f *mok.Facts) { f.Boot.HasManager = evidence.Reading{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
 		"corrupt list":        {func(f *mok.Facts) { f.State.Enrolled.Err = efivars.ErrCorrupt }, [][]byte{fresh}, nil, []error{mok.ErrCorruptList}},
 		"list not seen":       {func(f *mok.Facts) { f.State.Enrolled = mok.List{} }, [][]byte{fresh}, nil, []error{mok.ErrCannotTell}},
 		"pending not seen": {func(f *mok.Facts) { f.Pending.NotSeen = []mok.Gap{{Source: "efivars/MokDel", Err: syscall.EACCES}} },
@@ -129,7 +130,7 @@ func TestPreflightNotDER(t *testing.T) {
 // Several reasons come at once, each with the certificate it is about.
 func TestPreflightAllReasons(t *testing.T) {
 	f := facts(machine())
-	f.Boot.HasManager = mok.Fact{Answer: mok.No, Why: "no such file"}
+	f.Boot.HasManager = evidence.Reading{Answer: evidence.No, Evidence: "no such file"}
 	f.Boot.Manager = `\EFI\debian\mmx64.efi`
 	f.Pending.Orphans = []string{"MokXDelAuth"}
 	err := f.Preflight(mok.Enrolment{Certificates: [][]byte{der(1000), der(900), der(1000)}})

@@ -8,22 +8,23 @@ import (
 	"strconv"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 )
 
 // State is what shim left at boot for the operating system to read. Everything in it is as of that boot.
 type State struct {
 	// Shim: did shim start this system, or start what started it.
-	Shim Fact
+	Shim evidence.Reading
 	// SecureBoot and SetupMode are the firmware's.
-	SecureBoot, SetupMode Fact
+	SecureBoot, SetupMode evidence.Reading
 	// ValidationDisabled: shim checks nothing (MokSBStateRT); Secure Boot of the firmware may still be on.
-	ValidationDisabled Fact
+	ValidationDisabled evidence.Reading
 	// IgnoreDB: shim and the kernel ignore the firmware's db (MokIgnoreDB).
-	IgnoreDB Fact
+	IgnoreDB evidence.Reading
 	// Trusted: shim tells the kernel that it may trust MokList for modules (MokListTrustedRT in the table, which is
 	// where the kernel looks: security/integrity/platform_certs/machine_keyring.c, since 5.18). Before shim 15.6 the
 	// entry is absent or means the opposite; distributions patch this.
-	Trusted Fact
+	Trusted evidence.Reading
 	// Enrolled is MokListRT: shim's built-in keys and then MokList. Blocked is MokListXRT in the same way.
 	Enrolled, Blocked List
 	// Variables is shim's note of the firmware's limits, if there is one (shim 16.1).
@@ -143,33 +144,33 @@ func (r *reader) mirror(name string) ([]byte, error) {
 }
 
 // shim looks for what only shim leaves.
-func (r *reader) shim() Fact {
+func (r *reader) shim() evidence.Reading {
 	if r.tableErr == nil {
-		return Fact{Answer: Yes, Source: "mok-variables"}
+		return evidence.Reading{Answer: evidence.Yes, Source: "mok-variables"}
 	}
 	var unread error
 	for _, name := range []string{"MokListRT", "SbatLevelRT", "MokListXRT"} {
 		_, err := r.mirror(name)
 		switch {
 		case err == nil:
-			return Fact{Answer: Yes, Source: "efivars/" + name}
+			return evidence.Reading{Answer: evidence.Yes, Source: "efivars/" + name}
 		case !errors.Is(err, efivars.ErrNotFound):
 			unread = err
 		}
 	}
 	switch {
 	case errors.Is(unread, efivars.ErrNotSupported) && errors.Is(r.tableErr, efivars.ErrNotSupported):
-		return Fact{Source: "efivars", Why: "there are no EFI variables and no MOK variable table"}
+		return evidence.Reading{Source: "efivars", Evidence: "there are no EFI variables and no MOK variable table"}
 	case unread != nil:
-		return Fact{Source: "efivars", Why: unread.Error()}
+		return evidence.Reading{Source: "efivars", Evidence: unread.Error()}
 	case !errors.Is(r.tableErr, efivars.ErrNotSupported):
-		return Fact{Source: "mok-variables", Why: r.tableErr.Error()}
+		return evidence.Reading{Source: "mok-variables", Evidence: r.tableErr.Error()}
 	}
-	return Fact{Answer: No, Source: "efivars", Why: "neither a MOK variable table nor MokListRT or SbatLevelRT"}
+	return evidence.Reading{Answer: evidence.No, Source: "efivars", Evidence: "neither a MOK variable table nor MokListRT or SbatLevelRT"}
 }
 
 // mark answers whether shim left an entry with the single byte 1, such as MokSBStateRT.
-func (r *reader) mark(name string) Fact {
+func (r *reader) mark(name string) evidence.Reading {
 	b, source, err := r.either(name)
 	if errors.Is(err, efivars.ErrNotFound) {
 		return r.absent(source)
@@ -191,27 +192,27 @@ func (r *reader) either(name string) (b []byte, source string, err error) {
 }
 
 // flag is the answer of one byte, 0 or 1.
-func (r *reader) flag(source string, b []byte, err error) Fact {
+func (r *reader) flag(source string, b []byte, err error) evidence.Reading {
 	if err == nil && (len(b) != 1 || b[0] > 1) {
 		err = fmt.Errorf("%w: %d bytes instead of a single 0 or 1", efivars.ErrMalformed, len(b))
 	}
 	if err != nil {
 		r.gap(source, err)
-		return Fact{Source: source, Why: err.Error()}
+		return evidence.Reading{Source: source, Evidence: err.Error()}
 	}
-	return Fact{Answer: No + Answer(b[0]), Source: source}
+	return evidence.Reading{Answer: [...]evidence.Answer{evidence.No, evidence.Yes}[b[0]], Source: source}
 }
 
 // absent means no, if shim was there to leave the entry.
-func (r *reader) absent(source string) Fact {
-	if shim := r.state.Shim; shim.Answer != Yes {
-		return Fact{Source: source, Why: "absent, and shim was not seen"}
+func (r *reader) absent(source string) evidence.Reading {
+	if shim := r.state.Shim; shim.Answer != evidence.Yes {
+		return evidence.Reading{Source: source, Evidence: "absent, and shim was not seen"}
 	}
-	return Fact{Answer: No, Source: source, Why: "absent"}
+	return evidence.Reading{Answer: evidence.No, Source: source, Evidence: "absent"}
 }
 
 // firmwareFlag reads a variable of the firmware.
-func (r *reader) firmwareFlag(n efivars.Name) Fact {
+func (r *reader) firmwareFlag(n efivars.Name) evidence.Reading {
 	_, b, err := r.store.Get(n)
 	return r.flag("efivars/"+n.Name, b, err)
 }

@@ -10,6 +10,7 @@ import (
 
 	"kkeys/efivars"
 	"kkeys/efivars/efivarstest"
+	"kkeys/evidence"
 	"kkeys/mok"
 )
 
@@ -34,14 +35,14 @@ func shimTable() map[string][]byte {
 const recordedInfo = "bs_max_storage_sz: 0x7FFE4\r\r\nbs_rt_remaining_sz: 0x3B624\r\r\nbs_rt_max_var_sz: 0x83C4\r\r\n" +
 	"bs_nv_max_var_sz: 0x3FFC4\r\r\n\x00\xaf\xaf\xaf\n\xaf"
 
-func answers(s mok.State) [6]mok.Answer {
-	return [6]mok.Answer{s.Shim.Answer, s.SecureBoot.Answer, s.SetupMode.Answer, s.ValidationDisabled.Answer, s.IgnoreDB.Answer, s.Trusted.Answer}
+func answers(s mok.State) [6]evidence.Answer {
+	return [6]evidence.Answer{s.Shim.Answer, s.SecureBoot.Answer, s.SetupMode.Answer, s.ValidationDisabled.Answer, s.IgnoreDB.Answer, s.Trusted.Answer}
 }
 
 func TestState(t *testing.T) {
 	for why, root := range map[string]fs.FS{"table": table(shimTable()), "variables": noRoot} {
 		s := mok.ReadState(machine(), root)
-		if answers(s) != [...]mok.Answer{mok.Yes, mok.Yes, mok.No, mok.No, mok.No, mok.Yes} || len(s.NotSeen) != 0 || len(s.Disagreements) != 0 {
+		if answers(s) != [...]evidence.Answer{evidence.Yes, evidence.Yes, evidence.No, evidence.No, evidence.No, evidence.Yes} || len(s.NotSeen) != 0 || len(s.Disagreements) != 0 {
 			t.Errorf("%s: %+v", why, s)
 		}
 		if !s.Enrolled.Seen() || !s.Enrolled.Has(der(900)) || s.Enrolled.Has(der(901)) || s.Enrolled.Size != 944 {
@@ -55,7 +56,7 @@ func TestState(t *testing.T) {
 	entries["MokSBStateRT"], entries["MokIgnoreDB"] = []byte{1}, []byte{1}
 	delete(entries, "MokListTrustedRT")
 	s := mok.ReadState(machine(), table(entries))
-	if answers(s) != [...]mok.Answer{mok.Yes, mok.Yes, mok.No, mok.Yes, mok.Yes, mok.No} || s.Variables["bs_rt_max_var_sz"] != 0x83c4 {
+	if answers(s) != [...]evidence.Answer{evidence.Yes, evidence.Yes, evidence.No, evidence.Yes, evidence.Yes, evidence.No} || s.Variables["bs_rt_max_var_sz"] != 0x83c4 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -66,23 +67,23 @@ func TestStateOfOtherMachines(t *testing.T) {
 	m.Seed(efivars.SecureBoot, volatile, []byte{0})
 	m.Seed(efivars.SetupMode, volatile, []byte{1})
 	s := mok.ReadState(m, noRoot)
-	if answers(s) != [...]mok.Answer{mok.No, mok.No, mok.Yes, mok.Unknown, mok.Unknown, mok.Unknown} || s.Enrolled.Seen() {
+	if answers(s) != [...]evidence.Answer{evidence.No, evidence.No, evidence.Yes, evidence.Unknown, evidence.Unknown, evidence.Unknown} || s.Enrolled.Seen() {
 		t.Errorf("no shim: %+v", s)
 	}
 	s = mok.ReadState(efivars.Absent(efivars.ErrNotSupported), noRoot)
-	if answers(s) != [6]mok.Answer{} || len(s.NotSeen) == 0 {
+	if answers(s) != [6]evidence.Answer{} || len(s.NotSeen) == 0 {
 		t.Errorf("no EFI: %+v", s)
 	}
 	// Variables cannot be read at all: nothing is known, and certainly nothing is "no".
 	m = machine()
 	m.Fault = &efivarstest.Fault{At: 1, Sticky: true}
 	s = mok.ReadState(m, noRoot)
-	if answers(s) != [6]mok.Answer{} || len(s.NotSeen) == 0 || s.Enrolled.Seen() {
+	if answers(s) != [6]evidence.Answer{} || len(s.NotSeen) == 0 || s.Enrolled.Seen() {
 		t.Errorf("unreadable: %+v", s)
 	}
 	// The table alone, as when efivarfs is not mounted.
 	s = mok.ReadState(efivars.Absent(efivars.ErrNotSupported), table(shimTable()))
-	if s.Shim.Answer != mok.Yes || !s.Enrolled.Has(der(900)) || s.SecureBoot.Answer != mok.Unknown || s.Trusted.Answer != mok.Yes {
+	if s.Shim.Answer != evidence.Yes || !s.Enrolled.Has(der(900)) || s.SecureBoot.Answer != evidence.Unknown || s.Trusted.Answer != evidence.Yes {
 		t.Errorf("table only: %+v", s)
 	}
 }
@@ -95,11 +96,11 @@ func TestStateWithoutPrivilege(t *testing.T) {
 	}
 	for why, root := range map[string]fs.FS{"end of file": table(empty), "denied": denied{table(shimTable())}} {
 		s := mok.ReadState(machine(), root)
-		if answers(s) != [...]mok.Answer{mok.Yes, mok.Yes, mok.No, mok.No, mok.No, mok.Yes} || s.Enrolled.Source != "efivars/MokListRT" || !s.Enrolled.Has(der(900)) {
+		if answers(s) != [...]evidence.Answer{evidence.Yes, evidence.Yes, evidence.No, evidence.No, evidence.No, evidence.Yes} || s.Enrolled.Source != "efivars/MokListRT" || !s.Enrolled.Has(der(900)) {
 			t.Errorf("%s: %+v", why, s)
 		}
 		s = mok.ReadState(efivars.Absent(syscall.EACCES), root)
-		if s.Shim.Answer != mok.Yes || s.Enrolled.Seen() || s.Trusted.Answer != mok.Unknown || s.ValidationDisabled.Answer != mok.No { // its absence can be seen
+		if s.Shim.Answer != evidence.Yes || s.Enrolled.Seen() || s.Trusted.Answer != evidence.Unknown || s.ValidationDisabled.Answer != evidence.No { // its absence can be seen
 			t.Errorf("%s, no variables: %+v", why, s)
 		}
 		if !slices.ContainsFunc(s.NotSeen, func(g mok.Gap) bool { return g.Source == "mok-variables/MokListRT" }) {
@@ -179,7 +180,7 @@ func TestForgedMirror(t *testing.T) {
 	m.Seed(mok.Variable("MokListRT"), 7, keyList(der(950)))
 	m.Seed(mok.Variable("MokSBStateRT"), 7, []byte{1})
 	s := mok.ReadState(m, noRoot)
-	if s.Enrolled.Seen() || s.ValidationDisabled.Answer != mok.Unknown || len(s.NotSeen) < 2 {
+	if s.Enrolled.Seen() || s.ValidationDisabled.Answer != evidence.Unknown || len(s.NotSeen) < 2 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -190,7 +191,7 @@ func TestOddMarks(t *testing.T) {
 		m.Seed(mok.Variable("MokSBStateRT"), volatile, data)
 		m.Seed(efivars.SecureBoot, volatile, data)
 		s := mok.ReadState(m, noRoot)
-		if s.ValidationDisabled.Answer != mok.Unknown || s.SecureBoot.Answer != mok.Unknown || len(s.NotSeen) != 2 {
+		if s.ValidationDisabled.Answer != evidence.Unknown || s.SecureBoot.Answer != evidence.Unknown || len(s.NotSeen) != 2 {
 			t.Errorf("%x: %+v", data, s)
 		}
 	}
@@ -203,19 +204,19 @@ func TestPending(t *testing.T) {
 		seed map[string][]byte
 		kind mok.Kind
 		wish string
-		auth mok.Answer
+		auth evidence.Answer
 		bad  bool
 	}{
-		"enroll":              {map[string][]byte{"MokNew": keys, "MokAuth": secret}, mok.Enroll, "", mok.Yes, false},
-		"enroll, old form":    {map[string][]byte{"MokNew": keys, "MokAuth": secret[:32]}, mok.Enroll, "", mok.Yes, false},
-		"enroll, bad auth":    {map[string][]byte{"MokNew": keys, "MokAuth": secret[:100]}, mok.Enroll, "", mok.No, false},
-		"enroll, no auth":     {map[string][]byte{"MokNew": keys}, mok.Enroll, "", mok.No, false},
-		"enroll, broken":      {map[string][]byte{"MokNew": keys[:50], "MokAuth": secret}, mok.Enroll, "", mok.Yes, true},
-		"delete":              {map[string][]byte{"MokDel": keys, "MokDelAuth": secret}, mok.Delete, "", mok.Yes, false},
-		"block":               {map[string][]byte{"MokXNew": keys, "MokXAuth": secret}, mok.Block, "", mok.Yes, false},
-		"unblock":             {map[string][]byte{"MokXDel": keys, "MokXDelAuth": secret}, mok.Unblock, "", mok.Yes, false},
-		"reset":               {map[string][]byte{"MokAuth": secret}, mok.Reset, "reset", mok.Yes, false},
-		"reset blocklist":     {map[string][]byte{"MokXAuth": secret}, mok.ResetBlocked, "reset blocklist", mok.Yes, false},
+		"enroll":              {map[string][]byte{"MokNew": keys, "MokAuth": secret}, mok.Enroll, "", evidence.Yes, false},
+		"enroll, old form":    {map[string][]byte{"MokNew": keys, "MokAuth": secret[:32]}, mok.Enroll, "", evidence.Yes, false},
+		"enroll, bad auth":    {map[string][]byte{"MokNew": keys, "MokAuth": secret[:100]}, mok.Enroll, "", evidence.No, false},
+		"enroll, no auth":     {map[string][]byte{"MokNew": keys}, mok.Enroll, "", evidence.No, false},
+		"enroll, broken":      {map[string][]byte{"MokNew": keys[:50], "MokAuth": secret}, mok.Enroll, "", evidence.Yes, true},
+		"delete":              {map[string][]byte{"MokDel": keys, "MokDelAuth": secret}, mok.Delete, "", evidence.Yes, false},
+		"block":               {map[string][]byte{"MokXNew": keys, "MokXAuth": secret}, mok.Block, "", evidence.Yes, false},
+		"unblock":             {map[string][]byte{"MokXDel": keys, "MokXDelAuth": secret}, mok.Unblock, "", evidence.Yes, false},
+		"reset":               {map[string][]byte{"MokAuth": secret}, mok.Reset, "reset", evidence.Yes, false},
+		"reset blocklist":     {map[string][]byte{"MokXAuth": secret}, mok.ResetBlocked, "reset blocklist", evidence.Yes, false},
 		"disable":             {map[string][]byte{"MokSB": wish(0)}, mok.Validation, "disable validation", 0, false},
 		"enable":              {map[string][]byte{"MokSB": wish(1)}, mok.Validation, "enable validation", 0, false},
 		"odd state":           {map[string][]byte{"MokSB": wish(2)}, mok.Validation, "", 0, true},
@@ -263,7 +264,7 @@ func TestPendingUnknown(t *testing.T) {
 	m.Seed(mok.Variable("MokNew"), 7, keyList(der(1000)))
 	m.Fault = &efivarstest.Fault{At: 2}
 	p = mok.ReadPending(m)
-	if r, ok := p.Request(mok.Enroll); !ok || r.Auth.Answer != mok.Unknown || len(p.NotSeen) != 1 {
+	if r, ok := p.Request(mok.Enroll); !ok || r.Auth.Answer != evidence.Unknown || len(p.NotSeen) != 1 {
 		t.Errorf("%+v", p)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
 )
@@ -15,42 +16,42 @@ var Listed = []string{keyring.Builtin, keyring.Secondary, keyring.Machine, keyri
 // .secondary_trusted_keys and what it links to, or .builtin_trusted_keys on a kernel without it; links are followed by serial number,
 // since root can cut one at run time. Whether .platform counts is a patch of the distribution's that shows in no file, so the answer
 // is Unknown until a load probe proves it. rings nil means that they could not be seen.
-func Consulted(rings []keyring.Ring, status kernel.Status, name string) kernel.Reading {
+func Consulted(rings []keyring.Ring, status kernel.Status, name string) evidence.Reading {
 	const source = "links between keyrings (keyctl)"
-	if status.Signatures.Answer == kernel.No {
-		return kernel.Reading{Answer: kernel.No, Evidence: status.Signatures.Evidence, Source: status.Signatures.Source}
+	if status.Signatures.Answer == evidence.No {
+		return evidence.Reading{Answer: evidence.No, Evidence: status.Signatures.Evidence, Source: status.Signatures.Source}
 	}
 	ring := keyring.Named(rings, name)
 	if ring == nil {
-		return kernel.Reading{Answer: kernel.Unknown, Evidence: name + " was not seen", Source: source}
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: name + " was not seen", Source: source}
 	}
 	switch name {
 	case keyring.Blacklist:
-		return kernel.Reading{Answer: kernel.No, Evidence: ".blacklist holds what is refused", Source: source}
+		return evidence.Reading{Answer: evidence.No, Evidence: ".blacklist holds what is refused", Source: source}
 	case keyring.Platform:
-		return kernel.Reading{Answer: kernel.Unknown, Evidence: "a patch of the distribution's decides, which no file shows", Source: source}
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "a patch of the distribution's decides, which no file shows", Source: source}
 	}
 	head := keyring.Named(rings, keyring.Secondary)
 	if head == nil {
 		if name == keyring.Builtin || name == keyring.System {
-			return kernel.Reading{Answer: kernel.Yes, Evidence: "this kernel has no .secondary_trusted_keys and asks " + name, Source: source}
+			return evidence.Reading{Answer: evidence.Yes, Evidence: "this kernel has no .secondary_trusted_keys and asks " + name, Source: source}
 		}
-		return kernel.Reading{Answer: kernel.No, Evidence: "this kernel has no .secondary_trusted_keys that could link " + name, Source: source}
+		return evidence.Reading{Answer: evidence.No, Evidence: "this kernel has no .secondary_trusted_keys that could link " + name, Source: source}
 	}
-	if old := before5(status.Release); old != kernel.No && name != keyring.Builtin {
-		return kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + status.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osrelease}
+	if old := before5(status.Release); old != evidence.No && name != keyring.Builtin {
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + status.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osrelease}
 	}
 	switch {
 	case ring.Serial == head.Serial:
-		return kernel.Reading{Answer: kernel.Yes, Evidence: "the keyring that the kernel asks first", Source: source}
+		return evidence.Reading{Answer: evidence.Yes, Evidence: "the keyring that the kernel asks first", Source: source}
 	case reaches(rings, head, ring.Serial, map[keyring.Serial]bool{}):
-		return kernel.Reading{Answer: kernel.Yes, Evidence: name + " is linked from .secondary_trusted_keys", Source: source}
+		return evidence.Reading{Answer: evidence.Yes, Evidence: name + " is linked from .secondary_trusted_keys", Source: source}
 	case head.Unseen > 0:
-		return kernel.Reading{Answer: kernel.Unknown, Evidence: "some links of .secondary_trusted_keys could not be seen", Source: source}
-	case name == keyring.Builtin && before5(status.Release) != kernel.No:
-		return kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + status.Release + " may ask .builtin_trusted_keys directly", Source: osrelease}
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "some links of .secondary_trusted_keys could not be seen", Source: source}
+	case name == keyring.Builtin && before5(status.Release) != evidence.No:
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + status.Release + " may ask .builtin_trusted_keys directly", Source: osrelease}
 	}
-	return kernel.Reading{Answer: kernel.No, Evidence: name + " is not linked from .secondary_trusted_keys", Source: source}
+	return evidence.Reading{Answer: evidence.No, Evidence: name + " is not linked from .secondary_trusted_keys", Source: source}
 }
 
 // reaches follows links from a ring; been ends loops, which the kernel does not allow but a recording could hold.
@@ -70,15 +71,15 @@ func reaches(rings []keyring.Ring, from *keyring.Ring, to keyring.Serial, been m
 }
 
 // before5 tells whether a release is older than 5.0, in which module verification began to use VERIFY_USE_SECONDARY_KEYRING upstream.
-func before5(release string) kernel.Answer {
+func before5(release string) evidence.Answer {
 	major, _, _ := strings.Cut(release, ".")
 	switch n, err := strconv.Atoi(major); {
 	case err != nil:
-		return kernel.Unknown
+		return evidence.Unknown
 	case n < 5:
-		return kernel.Yes
+		return evidence.Yes
 	}
-	return kernel.No
+	return evidence.No
 }
 
 // Questions are the restrictions to ask the kernel about, given the keyrings that can be seen (nil for an ordinary user, who may

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"slices"
 
+	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
 )
 
 // fromReading makes a gate of a reading: yes passes, no fails.
-func fromReading(name string, r kernel.Reading) Gate {
-	result := map[kernel.Answer]Result{kernel.Yes: Pass, kernel.No: Fail, kernel.Unknown: ResultUnknown}[r.Answer]
+func fromReading(name string, r evidence.Reading) Gate {
+	result := map[evidence.Answer]Result{evidence.Yes: Pass, evidence.No: Fail, evidence.Unknown: ResultUnknown}[r.Answer]
 	return Gate{Name: name, Result: result, Evidence: r.Evidence, Source: r.Source}
 }
 
@@ -109,7 +110,7 @@ func codeSigningGate(f Facts) Gate {
 		gate.Result, gate.Evidence, gate.Source = Pass, "it has the extended key usage codeSigning", "the certificate"
 	case known:
 		gate.Result, gate.Evidence = Fail, "this kernel takes modules only from signers with the extended key usage codeSigning (CONFIG_CHECK_CODESIGN_EKU)"
-	case f.Kernel.Distribution.Expect().CodeSigning == kernel.No:
+	case f.Kernel.Distribution.Expect().CodeSigning == evidence.No:
 		gate.Result, gate.Evidence = NotApplicable, "kernels of this distribution ask for no extended key usage"
 		gate.Source, gate.Forgeable = "/etc/os-release", "whoever runs another kernel than the distribution's"
 	default:
@@ -121,7 +122,7 @@ func codeSigningGate(f Facts) Gate {
 // enforcementGate tells what happens to a module without a trusted signature. It is no condition on the key, so it never decides.
 func enforcementGate(s kernel.Status) Gate {
 	gate := fromReading(GateEnforcement, s.Enforced)
-	if s.Enforced.Answer == kernel.No {
+	if s.Enforced.Answer == evidence.No {
 		gate.Result = NotApplicable
 	}
 	return gate

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"kkeys/kernel"
+	"kkeys/evidence"
 	"kkeys/modsig"
 )
 
@@ -20,7 +20,7 @@ type Module struct {
 	// verdict stays open.
 	Carries bool
 	// Hash tells whether the hash of the signature is registered with the kernel.
-	Hash kernel.Reading
+	Hash evidence.Reading
 	// SignedOutside: signed after compression. Check is the check of an xz stream. Unpacks is the compression that the kernel undoes itself.
 	SignedOutside  bool
 	Check, Unpacks string

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"kkeys/certs"
-	"kkeys/kernel"
+	"kkeys/evidence"
 	"kkeys/keyring"
 	"kkeys/modsig"
 )
@@ -66,14 +66,14 @@ func TestJudgeModule(t *testing.T) {
 		{"too large to read", Module{Err: modsig.ErrTooLarge}, nil, Unknown, GateModule, "too large"},
 		{"a filter that is not known", Module{Err: modsig.ErrFilter}, nil, Unknown, GateModule, "filter"},
 		{"wrong by a certificate that is only on disk", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "file:/old.der"}, nil, Unknown, GateModule, "/old.der"},
-		{"hash not registered", Module{Result: valid, Hash: kernel.Reading{Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
-		{"hash said not to be there", Module{Result: valid, Hash: kernel.Reading{Answer: kernel.No, Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
+		{"hash not registered", Module{Result: valid, Hash: evidence.Reading{Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
+		{"hash said not to be there", Module{Result: valid, Hash: evidence.Reading{Answer: evidence.No, Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
 		{"another serial number", Module{Result: valid}, renewed, Untrusted, GateSigner, "that the module names"},
 		{"xz with CRC32, kernel unpacks", Module{Result: valid, Check: "crc32", Unpacks: "xz"}, trusted, Trusted, GateCompression, "can read"},
 		{"xz with CRC64, kmod unpacks", Module{Result: valid, Check: "crc64"}, trusted, Trusted, GateCompression, "kmod"},
 	} {
 		if test.module.Hash.Evidence == "" {
-			test.module.Hash = kernel.Reading{Answer: kernel.Yes, Evidence: "registered"}
+			test.module.Hash = evidence.Reading{Answer: evidence.Yes, Evidence: "registered"}
 		}
 		var key *Facts
 		if test.key != nil {

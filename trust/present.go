@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"kkeys/certs"
-	"kkeys/kernel"
+	"kkeys/evidence"
 	"kkeys/keyring"
 )
 
@@ -31,12 +31,12 @@ func locate(f Facts) location {
 	}
 	self, why := f.Certificate.SelfSigned()
 	all := sightings(f)
-	verified := best(all, func(s sighting) bool { return s.verified == kernel.Yes })
+	verified := best(all, func(s sighting) bool { return s.verified == evidence.Yes })
 	if self && verified != nil {
 		gate.Result, gate.Evidence = Pass, "the kernel verified the certificate with the same key in "+verified.ring
 		return location{gate, KeyringRestriction, verified}
 	}
-	named := best(all, func(s sighting) bool { return s.bySerial == kernel.Yes || s.byKeyID == kernel.Yes || s.listed })
+	named := best(all, func(s sighting) bool { return s.bySerial == evidence.Yes || s.byKeyID == evidence.Yes || s.listed })
 	if named != nil {
 		return f.matched(gate, named, self, why)
 	}
@@ -47,7 +47,7 @@ func locate(f Facts) location {
 func (f Facts) matched(gate Gate, at *sighting, self bool, why error) location {
 	gate.Result, gate.Forgeable = ResultUnknown, "who can make a key with the same name and id, and have it enrolled"
 	how := "an entry of " + at.ring + " has its name or key id"
-	if at.bySerial == kernel.Yes || at.byKeyID == kernel.Yes {
+	if at.bySerial == evidence.Yes || at.byKeyID == evidence.Yes {
 		how = "the kernel finds a key in " + at.ring + " under its id"
 	} else {
 		gate.Source = listing
@@ -115,8 +115,8 @@ func (f Facts) absent(gate Gate, all []sighting, self bool, why error, verified 
 // certificate that is its own issuer, no issuer.
 func denied(all []sighting, self, hasKeyID bool) bool {
 	for _, s := range all {
-		signer := s.bySerial == kernel.No && (s.byKeyID == kernel.No || !hasKeyID)
-		if !signer && !(self && s.verified == kernel.No) {
+		signer := s.bySerial == evidence.No && (s.byKeyID == evidence.No || !hasKeyID)
+		if !signer && !(self && s.verified == evidence.No) {
 			return false
 		}
 	}
@@ -151,16 +151,16 @@ func signerGate(f Facts, found location) Gate {
 	switch {
 	case at == nil:
 		gate.Result, gate.Evidence = NotApplicable, "its key was found in no keyring"
-	case f.Named == certs.ByKeyID && at.byKeyID == kernel.Yes:
+	case f.Named == certs.ByKeyID && at.byKeyID == evidence.Yes:
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by key id, as the module names it"
-	case f.Named == certs.ByIssuerAndSerial && at.bySerial == kernel.Yes:
+	case f.Named == certs.ByIssuerAndSerial && at.bySerial == evidence.Yes:
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by issuer and serial number, as sign-file writes them"
-	case f.Signed && f.Named == certs.ByIssuerAndSerial && at.bySerial == kernel.No:
+	case f.Signed && f.Named == certs.ByIssuerAndSerial && at.bySerial == evidence.No:
 		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel does not find it by the issuer and serial number that the module names"
-	case f.Named == certs.ByIssuerAndSerial && at.bySerial == kernel.No && at.byKeyID == kernel.Yes:
+	case f.Named == certs.ByIssuerAndSerial && at.bySerial == evidence.No && at.byKeyID == evidence.Yes:
 		gate.Result = ResultUnknown
 		gate.Evidence = "the key is there under another certificate: the kernel finds it by key id (sign-file -k), not by this one's issuer and serial number, under which it finds none or another"
-	case at.bySerial == kernel.No && at.byKeyID == kernel.No, at.bySerial == kernel.No && f.Certificate.SubjectKeyID == nil:
+	case at.bySerial == evidence.No && at.byKeyID == evidence.No, at.bySerial == evidence.No && f.Certificate.SubjectKeyID == nil:
 		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel finds it neither by this one's issuer and serial number nor by its key id"
 	default:
 		gate.Result, gate.Evidence = ResultUnknown, "whether the kernel finds it as a module names it could not be asked"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kkeys/certs"
+	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
 )
@@ -31,7 +32,7 @@ type ProbeVerdict struct {
 	// ID tells whether the kernel finds a key with this id in a keyring that it consults for modules. Yes is no proof that it is this very
 	// key, since ids are what the issuer wrote. It becomes one together with a keyring restriction which shows that the key is in a ring, if
 	// that ring is the only one with the id ([OnlyIn]): then it is that ring in which the kernel found it.
-	ID kernel.Answer
+	ID evidence.Answer
 	// Mode is empty when the control did not show it.
 	Mode Mode
 	// Evidence says what the answers mean, Seen what they were, one word a probe.
@@ -78,7 +79,7 @@ func warning(p *kernel.Probes) string {
 		case a.attempt == nil:
 		case a.attempt.Errno == kernel.Loaded:
 			return "the kernel says that it loaded the " + a.name + " probe, which cannot be loaded: please report this"
-		case a.attempt.Tainted() == kernel.Yes:
+		case a.attempt.Tainted() == evidence.Yes:
 			return fmt.Sprintf("the kernel's taint changed from %d to %d during the %s probe, which cannot load: another process loaded something, or please report this",
 				*a.attempt.TaintBefore, *a.attempt.TaintAfter, a.name)
 		}
@@ -100,15 +101,15 @@ func probeMode(p *kernel.Probes, status kernel.Status) (mode Mode, why string) {
 		return "", "a broken signature is not refused as one: " + string(p.Broken.Errno)
 	}
 	switch errno := p.Control.Errno; {
-	case errno == kernel.ENOEXEC && status.Enforced.Answer == kernel.Yes:
+	case errno == kernel.ENOEXEC && status.Enforced.Answer == evidence.Yes:
 		return "", "the kernel refuses the payload before it looks at the signature: unsigned modules should be refused as such (" + status.Enforced.Evidence + ")"
 	case errno == kernel.ENOEXEC:
 		return Permissive, ""
-	case errno == kernel.EPERM && (status.SigEnforce == kernel.Yes || status.Lockdown == "none"):
+	case errno == kernel.EPERM && (status.SigEnforce == evidence.Yes || status.Lockdown == "none"):
 		return "", "an unsigned module is refused with EPERM, although signatures are enforced or lockdown is off: something else refuses"
 	case errno == kernel.EPERM:
 		return Lockdown, ""
-	case errno == kernel.EKEYREJECTED && status.Enforced.Answer == kernel.No:
+	case errno == kernel.EKEYREJECTED && status.Enforced.Answer == evidence.No:
 		return "", "an unsigned module is refused with EKEYREJECTED although signatures are not enforced (" + status.Enforced.Evidence + ")"
 	case errno == kernel.EKEYREJECTED:
 		return Enforced, ""
@@ -205,16 +206,16 @@ func seen(p *kernel.Probes) string {
 
 // PlatformConsulted tells whether modules are checked against .platform, from the probes for a certificate that is in .platform and in no
 // other keyring ([OnlyIn]). A no needs the probe by SKID too: the SKID is what the entry's description shows.
-func PlatformConsulted(p *kernel.Probes, status kernel.Status) kernel.Reading {
+func PlatformConsulted(p *kernel.Probes, status kernel.Status) evidence.Reading {
 	const source = "the kernel (load probe)"
 	v := JudgeProbes(p, status)
 	switch {
-	case v.ID == kernel.Yes:
-		return kernel.Reading{Answer: kernel.Yes, Evidence: "the kernel finds a key that is only in .platform (" + v.Seen + ")", Source: source}
-	case v.ID == kernel.No && p.KeylessSKID != nil:
-		return kernel.Reading{Answer: kernel.No, Evidence: "the kernel does not find a key that is in .platform (" + v.Seen + ")", Source: source}
+	case v.ID == evidence.Yes:
+		return evidence.Reading{Answer: evidence.Yes, Evidence: "the kernel finds a key that is only in .platform (" + v.Seen + ")", Source: source}
+	case v.ID == evidence.No && p.KeylessSKID != nil:
+		return evidence.Reading{Answer: evidence.No, Evidence: "the kernel does not find a key that is in .platform (" + v.Seen + ")", Source: source}
 	}
-	return kernel.Reading{Answer: kernel.Unknown, Evidence: v.Evidence + " (" + v.Seen + ")", Source: source}
+	return evidence.Reading{Answer: evidence.Unknown, Evidence: v.Evidence + " (" + v.Seen + ")", Source: source}
 }
 
 // OnlyIn tells whether the named keyring has an entry of the certificate's name and id, and no other keyring of [Listed] that holds trusted keys

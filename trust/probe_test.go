@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
 )
@@ -52,7 +53,7 @@ func probes(control, keyless, skid, signed string) *kernel.Probes {
 		stranger = "EKEYREJECTED unreadable"
 	}
 	p := &kernel.Probes{Control: attempt(control), Broken: attempt("EBADMSG"), Keyless: attempt(keyless), KeylessSKID: attempt(skid), Signed: attempt(signed),
-		Hash: kernel.Reading{Answer: kernel.Yes, Evidence: "sha256 is registered"}}
+		Hash: evidence.Reading{Answer: evidence.Yes, Evidence: "sha256 is registered"}}
 	if keyless != "" {
 		p.Stranger = attempt(stranger)
 	}
@@ -74,9 +75,9 @@ const (
 // enforcement is what the files say of each mode.
 func enforcement(m Mode) kernel.Status {
 	return map[Mode]kernel.Status{
-		Permissive: {Lockdown: "none", Enforced: kernel.Reading{Answer: kernel.No, Evidence: "sig_enforce is N, lockdown is none"}},
-		Lockdown:   {Lockdown: "integrity", Enforced: kernel.Reading{Answer: kernel.Yes, Evidence: "lockdown is integrity"}},
-		Enforced:   {SigEnforce: kernel.Yes, Lockdown: "integrity", Enforced: kernel.Reading{Answer: kernel.Yes, Evidence: "sig_enforce is Y"}},
+		Permissive: {Lockdown: "none", Enforced: evidence.Reading{Answer: evidence.No, Evidence: "sig_enforce is N, lockdown is none"}},
+		Lockdown:   {Lockdown: "integrity", Enforced: evidence.Reading{Answer: evidence.Yes, Evidence: "lockdown is integrity"}},
+		Enforced:   {SigEnforce: evidence.Yes, Lockdown: "integrity", Enforced: evidence.Reading{Answer: evidence.Yes, Evidence: "sig_enforce is Y"}},
 	}[m]
 }
 
@@ -86,30 +87,30 @@ func TestProbeTable(t *testing.T) {
 		control, keyless, signed string
 		row                      row
 		value                    Value
-		id                       kernel.Answer
+		id                       evidence.Answer
 		says                     string
 	}{
-		{permissive, rejected, "ENOEXEC", row{Permissive, quiet, passed}, Trusted, kernel.Yes, "accepts a signature"},
-		{permissive, rejected, rejected, row{Permissive, quiet, quiet}, Untrusted, kernel.Yes, "another key"},
-		{permissive, rejected, "", row{Permissive, quiet, none}, Unknown, kernel.Yes, "keyless"},
-		{permissive, "ENOEXEC", "ENOEXEC", row{Permissive, passed, passed}, Untrusted, kernel.No, "taint"},
-		{permissive, "ENOEXEC", "", row{Permissive, passed, none}, Untrusted, kernel.No, "taint"},
+		{permissive, rejected, "ENOEXEC", row{Permissive, quiet, passed}, Trusted, evidence.Yes, "accepts a signature"},
+		{permissive, rejected, rejected, row{Permissive, quiet, quiet}, Untrusted, evidence.Yes, "another key"},
+		{permissive, rejected, "", row{Permissive, quiet, none}, Unknown, evidence.Yes, "keyless"},
+		{permissive, "ENOEXEC", "ENOEXEC", row{Permissive, passed, passed}, Untrusted, evidence.No, "taint"},
+		{permissive, "ENOEXEC", "", row{Permissive, passed, none}, Untrusted, evidence.No, "taint"},
 
-		{lockdown, rejected, "ENOEXEC", row{Lockdown, quiet, passed}, Trusted, kernel.Yes, "accepts a signature"},
-		{lockdown, rejected, rejected, row{Lockdown, quiet, quiet}, Untrusted, kernel.Yes, "another key"},
-		{lockdown, rejected, "", row{Lockdown, quiet, none}, Unknown, kernel.Yes, "keyless"},
-		{lockdown, "EPERM", "EPERM", row{Lockdown, policy, policy}, Untrusted, kernel.No, "lockdown"}, // its line is rate-limited
-		{lockdown, "EPERM lockdown", "", row{Lockdown, policy, none}, Untrusted, kernel.No, "lockdown"},
+		{lockdown, rejected, "ENOEXEC", row{Lockdown, quiet, passed}, Trusted, evidence.Yes, "accepts a signature"},
+		{lockdown, rejected, rejected, row{Lockdown, quiet, quiet}, Untrusted, evidence.Yes, "another key"},
+		{lockdown, rejected, "", row{Lockdown, quiet, none}, Unknown, evidence.Yes, "keyless"},
+		{lockdown, "EPERM", "EPERM", row{Lockdown, policy, policy}, Untrusted, evidence.No, "lockdown"}, // its line is rate-limited
+		{lockdown, "EPERM lockdown", "", row{Lockdown, policy, none}, Untrusted, evidence.No, "lockdown"},
 
-		{enforced, rejected, "ENOEXEC", row{Enforced, quiet, passed}, Trusted, kernel.Yes, "accepts a signature"},
-		{enforced, rejected, rejected, row{Enforced, quiet, quiet}, Untrusted, kernel.Yes, "another key"},
-		{enforced, rejected, "", row{Enforced, quiet, none}, Unknown, kernel.Yes, "keyless"},
-		{enforced, noKey, noKey, row{Enforced, policy, policy}, Untrusted, kernel.No, "refused"},
-		{enforced, noKey, "", row{Enforced, policy, none}, Untrusted, kernel.No, "refused"},
+		{enforced, rejected, "ENOEXEC", row{Enforced, quiet, passed}, Trusted, evidence.Yes, "accepts a signature"},
+		{enforced, rejected, rejected, row{Enforced, quiet, quiet}, Untrusted, evidence.Yes, "another key"},
+		{enforced, rejected, "", row{Enforced, quiet, none}, Unknown, evidence.Yes, "keyless"},
+		{enforced, noKey, noKey, row{Enforced, policy, policy}, Untrusted, evidence.No, "refused"},
+		{enforced, noKey, "", row{Enforced, policy, none}, Untrusted, evidence.No, "refused"},
 
-		{unread, unread, "ENOEXEC", row{Enforced, blind, passed}, Trusted, kernel.Yes, "accepts a signature"},
-		{unread, unread, unread, row{Enforced, blind, blind}, Untrusted, kernel.Unknown, "does not accept"},
-		{unread, unread, "", row{Enforced, blind, none}, Unknown, kernel.Unknown, "log"},
+		{unread, unread, "ENOEXEC", row{Enforced, blind, passed}, Trusted, evidence.Yes, "accepts a signature"},
+		{unread, unread, unread, row{Enforced, blind, blind}, Untrusted, evidence.Unknown, "does not accept"},
+		{unread, unread, "", row{Enforced, blind, none}, Unknown, evidence.Unknown, "log"},
 	} {
 		p := probes(c.control, c.keyless, "", c.signed)
 		v := JudgeProbes(p, enforcement(c.row.mode))
@@ -123,9 +124,9 @@ func TestProbeTable(t *testing.T) {
 		tried[c.row] = true
 
 		// An unusable hash takes away what it could have caused, and no more.
-		p.Hash = kernel.Reading{Evidence: "sha512 is not loaded"}
+		p.Hash = evidence.Reading{Evidence: "sha512 is not loaded"}
 		w := JudgeProbes(p, enforcement(c.row.mode))
-		if table[c.row].hashed && (w.Value != Unknown || w.ID != kernel.Unknown || !strings.Contains(w.Evidence, "sha512")) || !table[c.row].hashed && w != v {
+		if table[c.row].hashed && (w.Value != Unknown || w.ID != evidence.Unknown || !strings.Contains(w.Evidence, "sha512")) || !table[c.row].hashed && w != v {
 			t.Errorf("%+v without the hash: %+v", c.row, w)
 		}
 	}
@@ -168,7 +169,7 @@ func TestProbesUnknown(t *testing.T) {
 		{"a stranger is known", probes(permissive, rejected, "", "ENOEXEC"), Permissive, func(p *kernel.Probes) { p.Stranger = attempt(rejected) }, "does not exist"},
 		{"a stranger is known, enforced", probes(enforced, rejected, "", ""), Enforced, func(p *kernel.Probes) { p.Stranger = attempt(rejected) }, "does not exist"},
 		{"the hash is not there, enforced", probes(enforced, "EKEYREJECTED crypto", "", "EKEYREJECTED crypto"), Enforced, func(p *kernel.Probes) {
-			p.Stranger, p.Hash = attempt("EKEYREJECTED crypto"), kernel.Reading{Evidence: "sha512 is not loaded"}
+			p.Stranger, p.Hash = attempt("EKEYREJECTED crypto"), evidence.Reading{Evidence: "sha512 is not loaded"}
 		}, "did not look for the key: sha512 is not loaded"},
 		{"a stranger passes, enforced", probes(enforced, rejected, "", "ENOEXEC"), Enforced, func(p *kernel.Probes) { p.Stranger = attempt("ENOEXEC") }, "does not exist"},
 		{"unsupported crypto", probes(enforced, "EKEYREJECTED crypto", "", ""), Enforced, nil, "known meaning"},
@@ -202,7 +203,7 @@ func TestProbesUnknown(t *testing.T) {
 		if warned := strings.Contains(c.name, "loaded") || strings.Contains(c.name, "tainted"); warned != (v.Warning != "") {
 			t.Errorf("%s: warning %q", c.name, v.Warning)
 		}
-		if v.ID == kernel.Yes && v.Warning == "" {
+		if v.ID == evidence.Yes && v.Warning == "" {
 			t.Errorf("%s: the id counts as known", c.name)
 		}
 	}
@@ -212,17 +213,17 @@ func TestProbesBothIDs(t *testing.T) {
 	for _, c := range []struct {
 		keyless, skid, signed string
 		value                 Value
-		id                    kernel.Answer
+		id                    evidence.Answer
 	}{
-		{rejected, rejected, "ENOEXEC", Trusted, kernel.Yes},
-		{rejected, rejected, rejected, Untrusted, kernel.Yes},
-		{rejected, rejected, "", Unknown, kernel.Yes},
-		{noKey, noKey, "", Untrusted, kernel.No},
-		{noKey, noKey, noKey, Untrusted, kernel.No},
-		{rejected, noKey, rejected, Untrusted, kernel.Yes},
-		{rejected, noKey, "ENOEXEC", Trusted, kernel.Yes},
-		{"", rejected, "", Unknown, kernel.Yes},
-		{"", noKey, "", Untrusted, kernel.No},
+		{rejected, rejected, "ENOEXEC", Trusted, evidence.Yes},
+		{rejected, rejected, rejected, Untrusted, evidence.Yes},
+		{rejected, rejected, "", Unknown, evidence.Yes},
+		{noKey, noKey, "", Untrusted, evidence.No},
+		{noKey, noKey, noKey, Untrusted, evidence.No},
+		{rejected, noKey, rejected, Untrusted, evidence.Yes},
+		{rejected, noKey, "ENOEXEC", Trusted, evidence.Yes},
+		{"", rejected, "", Unknown, evidence.Yes},
+		{"", noKey, "", Untrusted, evidence.No},
 	} {
 		if v := JudgeProbes(probes(enforced, c.keyless, c.skid, c.signed), enforcement(Enforced)); v.Value != c.value || v.ID != c.id {
 			t.Errorf("%q, %q, %q: %+v, want %s, %s", c.keyless, c.skid, c.signed, v, c.value, c.id)
@@ -250,14 +251,14 @@ func TestProbesSeenWithoutLog(t *testing.T) {
 func TestPlatformConsulted(t *testing.T) {
 	for _, c := range []struct {
 		control, keyless, skid string
-		want                   kernel.Answer
+		want                   evidence.Answer
 	}{
-		{enforced, rejected, rejected, kernel.Yes},
-		{permissive, rejected, "", kernel.Yes},
-		{enforced, noKey, noKey, kernel.No},
-		{enforced, noKey, "", kernel.Unknown}, // another certificate of the same name may stand there
-		{enforced, rejected, noKey, kernel.Unknown},
-		{unread, unread, unread, kernel.Unknown},
+		{enforced, rejected, rejected, evidence.Yes},
+		{permissive, rejected, "", evidence.Yes},
+		{enforced, noKey, noKey, evidence.No},
+		{enforced, noKey, "", evidence.Unknown}, // another certificate of the same name may stand there
+		{enforced, rejected, noKey, evidence.Unknown},
+		{unread, unread, unread, evidence.Unknown},
 	} {
 		r := PlatformConsulted(probes(c.control, c.keyless, c.skid, ""), kernel.Status{})
 		if r.Answer != c.want || !strings.Contains(r.Evidence, "broken EBADMSG") || r.Source == "" {

@@ -3,6 +3,7 @@ package trust
 import (
 	"slices"
 
+	"kkeys/evidence"
 	"kkeys/kernel"
 )
 
@@ -15,19 +16,19 @@ type row struct {
 // reading is what a row means.
 type reading struct {
 	value    Value
-	id       kernel.Answer
+	id       evidence.Answer
 	evidence string
 	// hashed: a hash that this kernel cannot use is answered in the same way, so the row holds only where it is known to be registered.
 	hashed bool
 }
 
 var (
-	proven      = reading{value: Trusted, id: kernel.Yes, evidence: "the kernel accepts a signature of this private key"}
-	idOnly      = reading{value: Unknown, id: kernel.Yes, evidence: "a keyring that is consulted has a key with its id; a keyless probe cannot tell whether it is this very key"}
-	anotherKey  = reading{value: Untrusted, id: kernel.Yes, evidence: "a keyring that is consulted has a key with its id, but the signature is not accepted: another key, or a revoked one"}
-	notFound    = reading{value: Untrusted, id: kernel.No, evidence: "no keyring that is consulted has its id: modules signed with it are refused"}
-	wouldTaint  = reading{value: Untrusted, id: kernel.No, evidence: "no keyring that is consulted has its id: modules signed with it load all the same and taint the kernel, since nothing is enforced", hashed: true}
-	lockedOut   = reading{value: Untrusted, id: kernel.No, evidence: "no keyring that is consulted has its id: lockdown refuses modules signed with it", hashed: true}
+	proven      = reading{value: Trusted, id: evidence.Yes, evidence: "the kernel accepts a signature of this private key"}
+	idOnly      = reading{value: Unknown, id: evidence.Yes, evidence: "a keyring that is consulted has a key with its id; a keyless probe cannot tell whether it is this very key"}
+	anotherKey  = reading{value: Untrusted, id: evidence.Yes, evidence: "a keyring that is consulted has a key with its id, but the signature is not accepted: another key, or a revoked one"}
+	notFound    = reading{value: Untrusted, id: evidence.No, evidence: "no keyring that is consulted has its id: modules signed with it are refused"}
+	wouldTaint  = reading{value: Untrusted, id: evidence.No, evidence: "no keyring that is consulted has its id: modules signed with it load all the same and taint the kernel, since nothing is enforced", hashed: true}
+	lockedOut   = reading{value: Untrusted, id: evidence.No, evidence: "no keyring that is consulted has its id: lockdown refuses modules signed with it", hashed: true}
 	notAccepted = reading{value: Untrusted, evidence: "the kernel does not accept a signature of this private key; its log, which would tell why, cannot be relied on", hashed: true}
 	unreadable  = reading{value: Unknown, evidence: "the kernel log cannot be relied on, which alone would tell a key that is there from one that is not; a signed probe would tell (--key)"}
 )
@@ -90,7 +91,7 @@ func (v *ProbeVerdict) combine(p *kernel.Probes, read func(*kernel.Attempt) answ
 		main = bySKID
 	}
 	r := v.lookUp(main, signed, p.Hash)
-	if byIssuer != none && bySKID != none && r.value != Trusted && r.id != kernel.Unknown {
+	if byIssuer != none && bySKID != none && r.value != Trusted && r.id != evidence.Unknown {
 		r = bothIDs(r, v.lookUp(bySKID, none, p.Hash))
 	}
 	v.Value, v.ID, v.Evidence = r.value, r.id, r.evidence
@@ -101,12 +102,12 @@ func unusable(a *kernel.Attempt) bool {
 	return a != nil && slices.Contains(a.Notices(), kernel.NoticeCrypto)
 }
 
-func (v *ProbeVerdict) lookUp(keyless, signed answer, hash kernel.Reading) reading {
+func (v *ProbeVerdict) lookUp(keyless, signed answer, hash evidence.Reading) reading {
 	r, ok := table[row{v.Mode, keyless, signed}]
 	switch {
 	case !ok:
 		return reading{value: Unknown, evidence: "the answers are not among those that have a known meaning"}
-	case r.hashed && hash.Answer != kernel.Yes:
+	case r.hashed && hash.Answer != evidence.Yes:
 		return reading{value: Unknown, evidence: "a signature whose hash the kernel cannot use is answered in the same way: " + hash.Evidence}
 	}
 	return r
@@ -118,11 +119,11 @@ func bothIDs(byIssuer, bySKID reading) reading {
 	switch {
 	case bySKID.id == byIssuer.id:
 		return byIssuer
-	case bySKID.id == kernel.Unknown:
+	case bySKID.id == evidence.Unknown:
 		return reading{value: Unknown, evidence: "by SKID: " + bySKID.evidence}
-	case byIssuer.value == Untrusted && byIssuer.id == kernel.Yes:
+	case byIssuer.value == Untrusted && byIssuer.id == evidence.Yes:
 		return byIssuer // the signature was tried, and that settles it
-	case byIssuer.id == kernel.Yes:
+	case byIssuer.id == evidence.Yes:
 		return reading{value: Unknown, evidence: "a keyring that is consulted has its issuer and serial number with another SKID: another certificate, of the same key or not"}
 	}
 	return reading{value: Unknown, evidence: "a keyring that is consulted has its SKID with another issuer or serial number: a module finds that key only when signed by SKID (sign-file -k)"}

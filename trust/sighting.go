@@ -5,20 +5,20 @@ import (
 	"slices"
 
 	"kkeys/certs"
-	"kkeys/kernel"
+	"kkeys/evidence"
 	"kkeys/keyring"
 )
 
 // sighting is what the kernel and its listing tell of one keyring and the certificate.
 type sighting struct {
 	ring      string
-	consulted kernel.Reading
+	consulted evidence.Reading
 	// verified: a key there verifies the certificate's signature. For a certificate that signed itself that is its own key.
-	verified kernel.Answer
+	verified evidence.Answer
 	// mismatch: the key that the kernel found for the certificate's issuer is another one.
 	mismatch bool
 	// bySerial, byKeyID: the kernel finds a key there for a signer named in this way.
-	bySerial, byKeyID kernel.Answer
+	bySerial, byKeyID evidence.Answer
 	// listed: an entry has the certificate's kernel name, or its key id under another name.
 	listed bool
 }
@@ -36,7 +36,7 @@ func sightings(f Facts) []sighting {
 		}
 		s := f.ask(name, keyring.ByRing(ring.Serial))
 		s.consulted = Consulted(f.Rings, f.Kernel, name)
-		if name == keyring.Platform && s.consulted.Answer == kernel.Unknown && f.Platform.Answer != kernel.Unknown {
+		if name == keyring.Platform && s.consulted.Answer == evidence.Unknown && f.Platform.Answer != evidence.Unknown {
 			s.consulted = f.Platform
 		}
 		for _, key := range ring.Keys {
@@ -61,7 +61,7 @@ func lookUpFromHead(all []sighting) {
 	first := all[head]
 	for i := range all {
 		switch s := &all[i]; {
-		case s.consulted.Answer != kernel.Yes:
+		case s.consulted.Answer != evidence.Yes:
 		case s.ring == keyring.Platform:
 			s.bySerial, s.byKeyID = unlessFound(s.bySerial, first.bySerial), unlessFound(s.byKeyID, first.byKeyID)
 		default:
@@ -71,33 +71,33 @@ func lookUpFromHead(all []sighting) {
 }
 
 // ifFound: what is found in one keyring counts as it is found from the head.
-func ifFound(here, fromHead kernel.Answer) kernel.Answer {
-	if here == kernel.Yes {
+func ifFound(here, fromHead evidence.Answer) evidence.Answer {
+	if here == evidence.Yes {
 		return fromHead
 	}
 	return here
 }
 
 // unlessFound: what is found here does not count when another was found before.
-func unlessFound(here, before kernel.Answer) kernel.Answer {
+func unlessFound(here, before evidence.Answer) evidence.Answer {
 	switch {
-	case here != kernel.Yes || before == kernel.No:
+	case here != evidence.Yes || before == evidence.No:
 		return here
-	case before == kernel.Yes:
-		return kernel.No
+	case before == evidence.Yes:
+		return evidence.No
 	}
-	return kernel.Unknown
+	return evidence.Unknown
 }
 
 // unseen is the sighting of an ordinary user: .secondary stands for all that it links to. builtin alone would mean that .secondary no
 // longer links it, and then it does not count.
 func (f Facts) unseen() sighting {
 	s := f.ask(keyring.Secondary, keyring.BySecondary)
-	s.consulted = kernel.Reading{Answer: kernel.Yes, Evidence: "the kernel answered for the keyrings against which modules are checked", Source: oracle}
-	if old := before5(f.Kernel.Release); old != kernel.No {
-		s.consulted = kernel.Reading{Answer: kernel.Unknown, Evidence: "Linux " + f.Kernel.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osrelease}
+	s.consulted = evidence.Reading{Answer: evidence.Yes, Evidence: "the kernel answered for the keyrings against which modules are checked", Source: oracle}
+	if old := before5(f.Kernel.Release); old != evidence.No {
+		s.consulted = evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + f.Kernel.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osrelease}
 	}
-	if b := f.ask(keyring.Builtin, keyring.ByBuiltin); b.verified == kernel.Yes && s.verified == kernel.Yes {
+	if b := f.ask(keyring.Builtin, keyring.ByBuiltin); b.verified == evidence.Yes && s.verified == evidence.Yes {
 		s.ring = keyring.Builtin
 	}
 	return s
@@ -111,11 +111,11 @@ func (f Facts) ask(name string, r keyring.Restriction) sighting {
 		switch {
 		case !asked:
 		case answer.Err == nil:
-			s.verified = kernel.Yes
+			s.verified = evidence.Yes
 		case errors.Is(answer.Err, keyring.ErrMismatch):
-			s.verified, s.mismatch = kernel.No, true
+			s.verified, s.mismatch = evidence.No, true
 		case errors.Is(answer.Err, keyring.ErrNoVoucher):
-			s.verified = kernel.No
+			s.verified = evidence.No
 		}
 	}
 	s.bySerial, s.byKeyID = found(f.Witnesses[certs.ByIssuerAndSerial], r), found(f.Witnesses[certs.ByKeyID], r)
@@ -123,19 +123,19 @@ func (f Facts) ask(name string, r keyring.Restriction) sighting {
 }
 
 // found reads the answer to a witness: a mismatch means that the kernel found a key of the name that the witness gives as its issuer.
-func found(witness *keyring.Inquiry, r keyring.Restriction) kernel.Answer {
+func found(witness *keyring.Inquiry, r keyring.Restriction) evidence.Answer {
 	if witness == nil {
-		return kernel.Unknown
+		return evidence.Unknown
 	}
 	answer, asked := witness.Answer(r)
 	switch {
 	case !asked:
 	case errors.Is(answer.Err, keyring.ErrMismatch):
-		return kernel.Yes
+		return evidence.Yes
 	case errors.Is(answer.Err, keyring.ErrNoVoucher):
-		return kernel.No
+		return evidence.No
 	}
-	return kernel.Unknown
+	return evidence.Unknown
 }
 
 // best picks the sighting that counts most: in a keyring that is consulted, then in one that may be; where the kernel finds the signer as
@@ -151,8 +151,8 @@ func best(all []sighting, choose func(sighting) bool) *sighting {
 }
 
 func (s sighting) rank() int {
-	rank := map[kernel.Answer]int{kernel.Yes: 8, kernel.Unknown: 4}[s.consulted.Answer]
-	if s.bySerial == kernel.Yes {
+	rank := map[evidence.Answer]int{evidence.Yes: 8, evidence.Unknown: 4}[s.consulted.Answer]
+	if s.bySerial == evidence.Yes {
 		rank += 2
 	}
 	if s.ring != keyring.Secondary {

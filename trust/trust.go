@@ -5,6 +5,7 @@ package trust
 
 import (
 	"kkeys/certs"
+	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
 )
@@ -30,7 +31,7 @@ type Facts struct {
 	Probes    *kernel.Probes
 	ProbesErr error
 	// Platform tells whether .platform is consulted, where a load probe has shown it ([PlatformConsulted]).
-	Platform kernel.Reading
+	Platform evidence.Reading
 	Kernel   kernel.Status
 }
 

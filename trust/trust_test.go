@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kkeys/certs"
+	"kkeys/evidence"
 	"kkeys/internal/certtest"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -85,8 +86,8 @@ func answers(c *certs.Certificate, rings []keyring.Ring, given map[keyring.Restr
 func healthy() kernel.Status {
 	return kernel.Status{
 		Release:    "6.1.0",
-		Signatures: kernel.Reading{Answer: kernel.Yes, Evidence: "sig_enforce is there"},
-		Enforced:   kernel.Reading{Answer: kernel.Yes, Evidence: "sig_enforce is Y"},
+		Signatures: evidence.Reading{Answer: evidence.Yes, Evidence: "sig_enforce is there"},
+		Enforced:   evidence.Reading{Answer: evidence.Yes, Evidence: "sig_enforce is Y"},
 		Config:     kernel.Config{"MODULE_SIG": "y"},
 	}
 }
@@ -140,7 +141,7 @@ func TestJudge(t *testing.T) {
 		{name: "only in platform, which is consulted", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform),
 			change: platformConsulted, value: Trusted, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "proven"},
 		{name: "only in platform, which is not consulted", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform),
-			change: func(f *Facts) { f.Platform = kernel.Reading{Answer: kernel.No, Evidence: "disproven"} }, value: Untrusted, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "disproven"},
+			change: func(f *Facts) { f.Platform = evidence.Reading{Answer: evidence.No, Evidence: "disproven"} }, value: Untrusted, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "disproven"},
 		{name: "in platform, another key of this id in machine", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform, machine), byKeyID: at(mismatch, platform),
 			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "none or another"},
 		{name: "in platform, the head gives no answer", cert: selfSigned, rings: debian, answers: at(nil, platform),
@@ -221,10 +222,10 @@ func TestJudge(t *testing.T) {
 		{name: "kernel of an unknown release", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Release = "" },
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine},
 		{name: "no module signatures", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds,
-			change: func(f *Facts) { f.Kernel.Signatures = kernel.Reading{Answer: kernel.No, Evidence: "checks none"} }, value: Untrusted,
+			change: func(f *Facts) { f.Kernel.Signatures = evidence.Reading{Answer: evidence.No, Evidence: "checks none"} }, value: Untrusted,
 			proof: KeyringRestriction, ring: keyring.Machine, gate: GateSignatures, says: "checks none"},
 		{name: "module signatures not known", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds,
-			change: func(f *Facts) { f.Kernel.Signatures = kernel.Reading{Evidence: "no /sys"} }, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine},
+			change: func(f *Facts) { f.Kernel.Signatures = evidence.Reading{Evidence: "no /sys"} }, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine},
 		{name: "refused as blacklisted", cert: selfSigned, rings: debian, change: func(f *Facts) { f.Inquiry = &keyring.Inquiry{Refused: fmt.Errorf("%w: errno", keyring.ErrRejected)} },
 			value: Untrusted, gate: GateCertificate, says: "rejects"},
 		{name: "quota", cert: selfSigned, rings: debian, change: func(f *Facts) { f.Inquiry, f.InquiryErr, f.Witnesses = nil, keyring.ErrQuota, nil }, value: Untrusted, gate: GateCertificate, says: "quota"},
@@ -298,7 +299,9 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func platformConsulted(f *Facts) { f.Platform = kernel.Reading{Answer: kernel.Yes, Evidence: "proven"} }
+func platformConsulted(f *Facts) {
+	f.Platform = evidence.Reading{Answer: evidence.Yes, Evidence: "proven"}
+}
 
 func merge(all ...vouched) vouched {
 	merged := vouched{}
@@ -356,8 +359,8 @@ func TestTrustedNeedsEverything(t *testing.T) {
 		"refused":            func(f *Facts) { f.Inquiry.Refused = keyring.ErrMalformed },
 		"rings not seen":     func(f *Facts) { f.Rings, f.RingsErr, f.Kernel.Config = nil, keyring.ErrNotVisible, nil },
 		"nothing linked":     func(f *Facts) { f.Rings[1].Rings = nil; f.Inquiry.Answers[3].Err = keyring.ErrNoVoucher },
-		"signatures unknown": func(f *Facts) { f.Kernel.Signatures.Answer = kernel.Unknown },
-		"no signatures":      func(f *Facts) { f.Kernel.Signatures.Answer = kernel.No },
+		"signatures unknown": func(f *Facts) { f.Kernel.Signatures.Answer = evidence.Unknown },
+		"no signatures":      func(f *Facts) { f.Kernel.Signatures.Answer = evidence.No },
 		"not self-signed":    func(f *Facts) { f.Certificate = leaf(t) },
 		"no witness":         func(f *Facts) { f.Witnesses = nil },
 		"witness unclear":    func(f *Facts) { f.Witnesses[certs.ByIssuerAndSerial] = answers(c, f.Rings, unavailable()) },

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"kkeys/certs"
+	"kkeys/evidence"
 	"kkeys/internal/printable"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -319,10 +320,10 @@ func count(n int, one, many string) string {
 }
 
 // boolOf gives true, false, or nil for unknown.
-func boolOf(a kernel.Answer) *bool {
-	if a == kernel.Unknown {
+func boolOf(a evidence.Answer) *bool {
+	if a == evidence.Unknown {
 		return nil
 	}
-	yes := a == kernel.Yes
+	yes := a == evidence.Yes
 	return &yes
 }

@@ -10,6 +10,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/internal/printable"
 	"kkeys/mok"
 )
@@ -93,16 +94,16 @@ func describeRequest(r mok.Request) pendingRequest {
 		d.Wish = &r.Wish
 	}
 	switch r.Auth.Answer {
-	case mok.Yes, mok.No:
-		there := r.Auth.Answer == mok.Yes
+	case evidence.Yes, evidence.No:
+		there := r.Auth.Answer == evidence.Yes
 		d.Password = &there
 	}
 	var problems []string
 	if r.Err != nil {
 		problems = append(problems, r.Err.Error())
 	}
-	if r.Auth.Why != "" {
-		problems = append(problems, "password: "+r.Auth.Why)
+	if r.Auth.Evidence != "" {
+		problems = append(problems, "password: "+r.Auth.Evidence)
 	}
 	if len(problems) > 0 {
 		text := strings.Join(problems, "; ")

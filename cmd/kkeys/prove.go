@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"kkeys/certs"
-	"kkeys/kernel"
+	"kkeys/evidence"
 	"kkeys/keyring"
 	"kkeys/machine"
 	"kkeys/modsig"
@@ -101,9 +101,9 @@ func (s *session) prove(p proof, facts *trust.Facts) error {
 }
 
 // provePlatform asks with load probes whether .platform is consulted, if a certificate of the firmware's db is there and nowhere else.
-func (s *session) provePlatform(p proof, facts trust.Facts) kernel.Reading {
+func (s *session) provePlatform(p proof, facts trust.Facts) evidence.Reading {
 	if !p.wanted {
-		return kernel.Reading{}
+		return evidence.Reading{}
 	}
 	found, _ := s.machine.Certificates()
 	for _, source := range found {
@@ -117,12 +117,12 @@ func (s *session) provePlatform(p proof, facts trust.Facts) kernel.Reading {
 		}
 		probes, err := s.machine.Prove(question)
 		if err != nil {
-			return kernel.Reading{}
+			return evidence.Reading{}
 		}
 		if warning := trust.JudgeProbes(probes, facts.Kernel).Warning; warning != "" {
 			s.warn(warning)
 		}
 		return trust.PlatformConsulted(probes, facts.Kernel)
 	}
-	return kernel.Reading{}
+	return evidence.Reading{}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/internal/printable"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -81,7 +82,7 @@ func (s *session) runStatus(document *statusDocument) int {
 		document.Consulted = []string{}
 	}
 	for i := range rings {
-		if trust.Consulted(rings, status, rings[i].Name()).Answer == kernel.Yes {
+		if trust.Consulted(rings, status, rings[i].Name()).Answer == evidence.Yes {
 			document.Consulted = append(document.Consulted, rings[i].Name())
 		}
 	}
@@ -106,8 +107,8 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 	for _, gap := range append(state.NotSeen, pending.NotSeen...) {
 		document.missing(gap.Source, gap.Err)
 	}
-	document.SecureBoot, document.SetupMode, document.Shim = fact(state.SecureBoot), fact(state.SetupMode), fact(state.Shim)
-	document.MOK.ValidationDisabled, document.MOK.TrustedByKernel = fact(state.ValidationDisabled), fact(state.Trusted)
+	document.SecureBoot, document.SetupMode, document.Shim = boolOf(state.SecureBoot.Answer), boolOf(state.SetupMode.Answer), boolOf(state.Shim.Answer)
+	document.MOK.ValidationDisabled, document.MOK.TrustedByKernel = boolOf(state.ValidationDisabled.Answer), boolOf(state.Trusted.Answer)
 	if state.Enrolled.Seen() {
 		n := len(state.Enrolled.Certificates())
 		document.MOK.Enrolled = &n
@@ -124,7 +125,7 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 	if state.Enrolled.Err != nil {
 		find("mok-list-corrupt", "shim's list of keys is corrupt, what stands after the break is invisible: "+state.Enrolled.Err.Error(), "mokutil --reset")
 	}
-	if state.ValidationDisabled.Answer == mok.Yes {
+	if state.ValidationDisabled.Answer == evidence.Yes {
 		find("shim-validation-off", "shim checks nothing that it starts", "mokutil --enable-validation")
 	}
 	for _, orphan := range pending.Orphans {
@@ -147,11 +148,11 @@ func describeKernel(document *statusDocument, status kernel.Status) {
 	d.Release, d.Distribution, d.Lockdown = known(status.Release), known(status.Distribution.ID), known(status.Lockdown)
 	d.ModulesDisabled, d.Tainted, d.SigEnforce = boolOf(status.ModulesDisabled), status.Taint, boolOf(status.SigEnforce)
 	switch {
-	case status.Signatures.Answer == kernel.No:
+	case status.Signatures.Answer == evidence.No:
 		d.ModuleSignatures = known("unsupported")
-	case status.Enforced.Answer == kernel.Yes:
+	case status.Enforced.Answer == evidence.Yes:
 		d.ModuleSignatures = known("enforced")
-	case status.Enforced.Answer == kernel.No:
+	case status.Enforced.Answer == evidence.No:
 		d.ModuleSignatures = known("permissive")
 	default:
 		document.missing(status.Enforced.Source, errors.New(status.Enforced.Evidence))
@@ -165,7 +166,7 @@ func (s *session) describeAlgorithms(document *statusDocument) {
 		return
 	}
 	registered := func(names []string) []string {
-		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return algorithms.Registered(name).Answer != kernel.Yes })
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return algorithms.Registered(name).Answer != evidence.Yes })
 	}
 	document.Kernel.HashAlgorithms, document.Kernel.KeyAlgorithms = registered(kernel.Hashes), registered(kernel.KeyAlgorithms)
 }
@@ -177,7 +178,7 @@ func statusFindings(document *statusDocument, rings []keyring.Ring, status kerne
 		if ring == nil || len(ring.Keys) == 0 || keyring.Named(rings, keyring.Secondary) == nil {
 			continue
 		}
-		if r := trust.Consulted(rings, status, name); r.Answer == kernel.No && status.Signatures.Answer != kernel.No {
+		if r := trust.Consulted(rings, status, name); r.Answer == evidence.No && status.Signatures.Answer != evidence.No {
 			document.Findings = append(document.Findings, finding("keyring-cut", r.Evidence+": its keys do not count until the next boot", "reboot"))
 		}
 	}
@@ -205,14 +206,6 @@ func (s *session) sayStatus(document *statusDocument) {
 			s.say("  fix: %s", printable.Text(*f.Fix))
 		}
 	}
-}
-
-func fact(f mok.Fact) *bool {
-	if f.Answer == mok.Unknown {
-		return nil
-	}
-	yes := f.Answer == mok.Yes
-	return &yes
 }
 
 // known gives nil for the empty text.
