@@ -249,3 +249,13 @@ func (k publicKey) impossibleRSA(signature bitString) string {
 	}
 	return ""
 }
+
+// KeyRefusals are the reasons why a kernel can verify nothing with the certificate's key, as far as they lie in the key. A certificate that another key
+// issued may be loaded all the same. The form is that of [Certificate.Refusals].
+func (c *Certificate) KeyRefusals() []Refusal {
+	found := c.refuseKey()
+	if why := c.key.impossibleRSA(nil); why != "" {
+		found = append(found, refuse("EINVAL", why, every)...)
+	}
+	return found
+}

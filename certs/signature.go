@@ -102,6 +102,11 @@ func (c *Certificate) verify(key publicKey) (bool, error) {
 // compared. The error is ErrUnverifiable, as for SelfSigned.
 func (c *Certificate) SignedBy(issuer *Certificate) (bool, error) { return c.verify(issuer.key) }
 
+// SameKey reports whether both certificates have the same public key, as written.
+func (c *Certificate) SameKey(other *Certificate) bool {
+	return bytes.Equal(c.key.oid, other.key.oid) && bytes.Equal(c.key.params, other.key.params) && bytes.Equal(c.key.bits, other.key.bits)
+}
+
 // KeyAlgorithm is the kind of the certificate's key as in Details: "rsa", "ecdsa" …, the OID in numbers when unknown.
 func (c *Certificate) KeyAlgorithm() string {
 	name, _, _ := c.key.describe()

@@ -76,11 +76,15 @@ func (l *lastByte) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// findConfig looks where kernels and distributions keep the running kernel's configuration, the kernel's own copy first.
+// configPlaces is the source of an answer for which no configuration was found.
+const configPlaces = "/proc/config.gz, /boot/config-*"
+
+// findConfig looks where kernels and distributions keep the running kernel's configuration, the kernel's own copy first. The build tree
+// comes last: somebody may have changed the file in it since the kernel was built.
 func findConfig(root fs.FS, release string) (Config, string) {
 	paths := []string{"proc/config.gz"}
 	if release != "" {
-		for _, format := range []string{"boot/config-%s", "lib/modules/%s/config", "usr/lib/modules/%s/config"} {
+		for _, format := range []string{"boot/config-%s", "lib/modules/%s/config", "usr/lib/modules/%s/config", "lib/modules/%s/build/.config"} {
 			paths = append(paths, fmt.Sprintf(format, release))
 		}
 	}

@@ -4,7 +4,7 @@
 //
 // The load probe ([Prober]) is something else: it asks the running kernel to load what cannot be loaded, and needs CAP_SYS_MODULE.
 //
-// All the files are open to every user. sig_enforce exists since Linux 3.7 and only with CONFIG_MODULE_SIG; lockdown since 5.4 and only
+// All the files are open to every user but the policy of IMA. sig_enforce exists since Linux 3.7 and only with CONFIG_MODULE_SIG; lockdown since 5.4 and only
 // where securityfs is mounted. What a distribution patched into its kernel (Debian and Fedora consult .platform) shows in none of
 // these files.
 package kernel
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -22,13 +23,23 @@ import (
 
 // Status is what the kernel enforces on modules.
 type Status struct {
-	Release    string           // uname -r, from /proc/sys/kernel/osrelease; empty when unreadable
+	Release    string           // see [Release]
 	Signatures evidence.Reading // CONFIG_MODULE_SIG: does this kernel check module signatures
 	Enforced   evidence.Reading // are modules without a trusted signature refused (sig_enforce, or lockdown)
 	SigEnforce evidence.Answer  // the parameter of that name
 	Lockdown   string           // "none", "integrity", "confidentiality"; empty when not known
 	Config     Config           // nil when no configuration file was found
 	ConfigPath string
+	// Symbols are looked for only where there is no configuration, since that takes longer than all else; see [Status.Built].
+	Symbols Symbols
+	// CommandLine is nil when /proc/cmdline cannot be read.
+	CommandLine Parameters
+	// FIPS: the kernel runs in FIPS mode (fips=1 on the command line), in which it refuses some algorithms and key sizes.
+	FIPS evidence.Answer
+	// IMA: does IMA appraise modules, so that a module with a trusted signature can be refused all the same.
+	IMA evidence.Reading
+	// BootID is random and new at each boot (/proc/sys/kernel/random/boot_id), in the form of RFC 9562, lower case; empty when unreadable.
+	BootID string
 	// Distribution is the system's; ModulesDisabled says that no module loads at all until the next boot (kernel.modules_disabled).
 	Distribution    Distribution
 	ModulesDisabled evidence.Answer
@@ -37,11 +48,23 @@ type Status struct {
 	Taint *uint64
 }
 
+// Release is uname -r, from /proc/sys/kernel/osrelease; empty when unreadable.
+func Release(root fs.FS) string {
+	release, err := readLine(root, "proc/sys/kernel/osrelease")
+	if err != nil {
+		return ""
+	}
+	return release
+}
+
 // Read gathers the status. What cannot be read becomes Unknown with the reason as evidence; there is no error.
 func Read(root fs.FS) Status {
-	release, _ := readLine(root, "proc/sys/kernel/osrelease")
+	release := Release(root)
 	s := Status{Release: release}
-	s.Config, s.ConfigPath = findConfig(root, release)
+	s.CommandLine = readParameters(root)
+	if s.Config, s.ConfigPath = findConfig(root, release); s.Config == nil {
+		s.Symbols, _ = ReadSymbols(root) // without them there are no answers either
+	}
 	s.Signatures = signatures(root, s.Config, s.ConfigPath)
 	s.Lockdown = lockdown(root, s.Config)
 	s.Distribution = readDistribution(root)
@@ -57,7 +80,28 @@ func Read(root fs.FS) Status {
 		s.SigEnforce = map[string]evidence.Answer{"Y": evidence.Yes, "N": evidence.No}[value]
 	}
 	s.Enforced = s.enforced()
+	s.IMA = s.ima(root)
+	s.FIPS = fips(root)
+	if id, err := readLine(root, "proc/sys/kernel/random/boot_id"); err == nil && bootID.MatchString(id) {
+		s.BootID = id
+	}
 	return s
+}
+
+var bootID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+const fipsEnabled = "proc/sys/crypto/fips_enabled"
+
+// fips: the file is there only with CONFIG_CRYPTO_FIPS (crypto/fips.c), so its absence is a no where there is a /proc/sys to see.
+func fips(root fs.FS) evidence.Answer {
+	value, err := readLine(root, fipsEnabled)
+	if err == nil {
+		return map[string]evidence.Answer{"0": evidence.No, "1": evidence.Yes}[value]
+	}
+	if _, missing := fs.Stat(root, "proc/sys/kernel"); missing == nil && errors.Is(err, fs.ErrNotExist) {
+		return evidence.No
+	}
+	return evidence.Unknown
 }
 
 const sigEnforce = "sys/module/module/parameters/sig_enforce"

@@ -75,6 +75,34 @@ func TestReadMore(t *testing.T) {
 	}
 }
 
+func TestFIPS(t *testing.T) {
+	for _, c := range []struct {
+		files map[string]string
+		want  evidence.Answer
+	}{
+		{map[string]string{fipsEnabled: "1\n"}, evidence.Yes}, {map[string]string{fipsEnabled: "0\n"}, evidence.No}, {map[string]string{fipsEnabled: "2\n"}, evidence.Unknown},
+		{map[string]string{release: "6.1.0\n"}, evidence.No}, {nil, evidence.Unknown}, {map[string]string{release: "6.1.0\n", fipsEnabled + "/x": ""}, evidence.Unknown},
+	} {
+		if got := Read(files(c.files)).FIPS; got != c.want {
+			t.Errorf("%v: %v, want %v", c.files, got, c.want)
+		}
+	}
+	if got := Read(refusing{files(map[string]string{release: "6.1.0\n", fipsEnabled: "1\n"}), fipsEnabled}).FIPS; got != evidence.Unknown {
+		t.Errorf("unreadable: %v", got)
+	}
+}
+
+func TestBootID(t *testing.T) {
+	const id = "47879069-1bab-4eb9-a53c-ad3ed88c336a"
+	for text, want := range map[string]string{
+		id + "\n": id, id: id, strings.ToUpper(id): "", id + "x": "", " " + id: "", "47879069-1bab-4eb9-a53c-ad3ed88c336": "", "47879069_1bab_4eb9_a53c_ad3ed88c336a": "", "": "", id + "\n" + id: "",
+	} {
+		if got := Read(files(map[string]string{"proc/sys/kernel/random/boot_id": text})).BootID; got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // A pipe in place of a file is not opened: nobody writes to it.
 func TestReadPipes(t *testing.T) {
 	root := fstest.MapFS{release: {Mode: fs.ModeNamedPipe, Data: []byte("6.1.0\n")}, sigEnforce: {Mode: fs.ModeNamedPipe, Data: []byte("Y\n")}, "etc/os-release": {Mode: fs.ModeNamedPipe, Data: []byte("ID=x\n")}}

@@ -52,8 +52,9 @@ type manifest struct {
 	// NotSeen could not be read. Those with a path are answered with that error.
 	NotSeen []gap     `json:"not_seen"`
 	LeftOut []leftOut `json:"left_out"`
-	// Probe is for results of load probes.
-	Probe json.RawMessage `json:"probe,omitempty"`
+	// Probes are there only if they were asked for; NoProbes says why they could not be made.
+	Probes   *probesRecord `json:"probes,omitempty"`
+	NoProbes string        `json:"probes_error,omitempty"`
 }
 
 // leftOut is what is there and was not looked into: a private key, or something that no command needs.

@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"kkeys/keyring"
+	"kkeys/modsig"
 )
 
 // small is a snapshot's content with one of everything.
@@ -142,13 +143,42 @@ var hostiles = map[string]hostile{
 	"left out, bad mode":   {manifest: `{"format":1,"left_out":[{"path":"a","mode":"7777"}]}`, says: "left_out"},
 	"bad time":             {manifest: `{"format":1,"time":"yesterday"}`, says: manifestName},
 	// These are whole archives that contradict themselves.
-	"file as folder":       {manifest: `{"format":1,"entries":2}`, headers: []tar.Header{regular("a"), regular("a/b")}, says: "no folder"},
-	"file and left out":    {manifest: `{"format":1,"entries":1,"left_out":[{"path":"a"}]}`, headers: []tar.Header{regular("a")}, says: "twice"},
-	"file and gap":         {manifest: `{"format":1,"entries":1,"not_seen":[{"source":"x","path":"a","outcome":"failed","reason":""}]}`, headers: []tar.Header{regular("a")}, says: "twice"},
-	"gap of unknown word":  {manifest: `{"format":1,"not_seen":[{"source":"x","outcome":"fine","reason":""}]}`, says: "fine"},
-	"no variables, why":    {manifest: `{"format":1,"efi_variables_error":{"outcome":"fine","reason":""}}`, says: "fine"},
-	"keyring of odd shape": {manifest: `{"format":1,"keyrings":[{"serial":"x"}]}`, says: "serial"},
+	"file as folder":      {manifest: `{"format":1,"entries":2}`, headers: []tar.Header{regular("a"), regular("a/b")}, says: "no folder"},
+	"file and left out":   {manifest: `{"format":1,"entries":1,"left_out":[{"path":"a"}]}`, headers: []tar.Header{regular("a")}, says: "twice"},
+	"file and gap":        {manifest: `{"format":1,"entries":1,"not_seen":[{"source":"x","path":"a","outcome":"failed","reason":""}]}`, headers: []tar.Header{regular("a")}, says: "twice"},
+	"gap of unknown word": {manifest: `{"format":1,"not_seen":[{"source":"x","outcome":"fine","reason":""}]}`, says: "fine"},
+	"no variables, why":   {manifest: `{"format":1,"efi_variables_error":{"outcome":"fine","reason":""}}`, says: "fine"},
+	// Load probes.
+	"probes of nothing":               {manifest: `{"format":1,"probes":{}}`, says: "control"},
+	"probes, no object":               {manifest: `{"format":1,"probes":[]}`, says: "probes"},
+	"probes, unknown field":           {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"more":1}}`, says: "more"},
+	"attempt, unknown field":          {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","more":1},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}}`, says: "more"},
+	"unknown errno":                   {manifest: `{"format":1,"probes":{"control":{"errno":"EFINE"},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}}`, says: "EFINE"},
+	"errno as a number":               {manifest: `{"format":1,"probes":{"control":{"errno":1},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}}`, says: "errno"},
+	"unknown errno of the broken one": {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"none"}}}`, says: "broken"},
+	"log line of something else":      {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":["welcome"]},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}}`, says: "welcome"},
+	"negative taint":                  {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","taint_before":-1},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}}`, says: "taint_before"},
+	"unknown hash":                    {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"md4","registered":true}]}}`, says: "md4"},
+	"hash twice":                      {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true},{"hash":"sha256","registered":null}]}}`, says: "twice"},
+	"stranger without hash":           {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "stranger 0"},
+	"stranger without algorithm":      {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "stranger 0"},
+	"stranger of unknown errno":       {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "stranger 0"},
+	"stranger twice":                  {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}},{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "stranger 1"},
+	"signer without stranger":         {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"signers":[{"hash":"sha256","algorithm":"rsa","skid":"01","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "signer 0"},
+	"signer with another stranger":    {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha256","algorithm":"rsa","issuer":"01","serial":"02","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "signer 0"},
+	"signer of another hash":          {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha512","algorithm":"rsa","skid":"01","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "signer 0"},
+	"signer without name":             {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha256","algorithm":"rsa","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "named"},
+	"signer with two names":           {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha256","algorithm":"rsa","issuer":"01","serial":"02","skid":"03","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "named"},
+	"signer with half a name":         {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha256","algorithm":"rsa","issuer":"01","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "named"},
+	"signer in capitals":              {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha256","algorithm":"rsa","skid":"AB","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "hex"},
+	"signer of unknown errno":         {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha256","algorithm":"rsa","skid":"01","attempt":{"errno":"errno 0","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "signer 0"},
+	"signer twice":                    {manifest: `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha256","algorithm":"rsa","skid":"01","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}},{"hash":"sha256","algorithm":"rsa","skid":"01","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`, says: "signer 1"},
+	"probes and none":                 {manifest: `{"format":1,"probes_error":"why","probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}}`, says: "reason why there are none"},
+	"keyring of odd shape":            {manifest: `{"format":1,"keyrings":[{"serial":"x"}]}`, says: "serial"},
 }
+
+// goodProbes is a manifest with load probes, which the hostile ones differ from in one part.
+const goodProbes = `{"format":1,"probes":{"control":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"broken":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null},"hashes":[{"hash":"sha256","registered":true}],"strangers":[{"hash":"sha256","algorithm":"rsa","by_skid":true,"attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}],"signers":[{"hash":"sha256","algorithm":"rsa","skid":"01","attempt":{"errno":"EPERM","log":[],"taint_before":null,"taint_after":null}}]}}`
 
 func (h hostile) tar(t testing.TB) []byte {
 	t.Helper()
@@ -190,6 +220,9 @@ func TestArchiveHostile(t *testing.T) {
 	}
 	if _, err := readSnapshot(bytes.NewReader(compressed(t, hostile{manifest: `{"format":1}`}.tar(t)))); err != nil {
 		t.Errorf("the base is refused: %v", err)
+	}
+	if _, err := readSnapshot(bytes.NewReader(compressed(t, hostile{manifest: goodProbes}.tar(t)))); err != nil {
+		t.Errorf("the base of load probes is refused: %v", err)
 	}
 	var first bytes.Buffer
 	w := tar.NewWriter(&first)
@@ -315,6 +348,7 @@ func addSeeds(f *testing.F, change func(testing.TB, []byte) []byte) {
 	for _, h := range hostiles {
 		f.Add(change(f, h.tar(f)))
 	}
+	f.Add(change(f, hostile{manifest: goodProbes}.tar(f)))
 	m, entries := small()
 	var b bytes.Buffer
 	if err := encodeTar(&b, m, entries); err != nil {
@@ -353,6 +387,22 @@ func accepted(t *testing.T, m manifest, entries []entry, err error) {
 	})
 	machine.Certificates()
 	machine.NextBoot()
+	if m.Probes == nil {
+		return
+	}
+	for _, s := range m.Probes.Signers {
+		key, err := s.key()
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer := modsig.Signer{Hash: key.Hash, Algorithm: key.Algorithm, Issuer: []byte(key.issuer), Serial: []byte(key.serial)}
+		if key.skid != "" {
+			signer = modsig.Signer{Hash: key.Hash, Algorithm: key.Algorithm, SKID: []byte(key.skid)}
+		}
+		if p, err := machine.Prove(QuestionOf(signer)); err != nil || (p.Keyless == nil) == (p.KeylessSKID == nil) || (p.Stranger == nil) != (p.Keyless == nil) {
+			t.Fatalf("signer %+v: %+v, %v", s, p, err)
+		}
+	}
 }
 
 func FuzzArchive(f *testing.F) {

@@ -48,18 +48,25 @@ func (m *Machine) Certificates() (found []Found, unseen []NotSeen) {
 	gather("mok", "MokListRT", state.Enrolled.Certificates(), state.Enrolled.Err)
 	also(m.VendorCertificates())
 	for _, variable := range []efivars.Name{efivars.DB, efivars.KEK} {
-		_, data, err := m.Variables.Get(variable)
-		if errors.Is(err, efivars.ErrNotFound) || errors.Is(err, efivars.ErrNotSupported) {
-			continue
-		}
-		var list mok.List
-		if err == nil {
-			list.Lists, err = efivars.ParseSignatureLists(data)
-		}
-		gather(strings.ToLower(variable.Name), variable.Name, list.Certificates(), err)
+		list := m.FirmwareList(variable)
+		gather(strings.ToLower(variable.Name), variable.Name, list.Certificates(), list.Err)
 	}
 	also(m.fileCertificates())
 	return found, unseen
+}
+
+// FirmwareList reads one of the firmware's lists of signatures: db, dbx, KEK or PK. It is not seen, and has no error, where there is none; its error is
+// that of reading the variable, or a *efivars.CorruptError.
+func (m *Machine) FirmwareList(name efivars.Name) mok.List {
+	_, data, err := m.Variables.Get(name)
+	if errors.Is(err, efivars.ErrNotFound) || errors.Is(err, efivars.ErrNotSupported) {
+		return mok.List{}
+	}
+	list := mok.List{Source: "efivars/" + name.Name, Size: len(data), Err: err}
+	if err == nil {
+		list.Lists, list.Err = efivars.ParseSignatureLists(data)
+	}
+	return list
 }
 
 // fileMax bounds a certificate file given by name, in bytes: a bundle of some thousand certificates.

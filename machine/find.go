@@ -72,7 +72,7 @@ func runningImages(release string) []string {
 
 // release is what uname -r says.
 func (m *Machine) release() (string, error) {
-	release := kernel.Read(m.Files).Release
+	release := kernel.Release(m.Files)
 	if release == "" || release != path.Base(release) || !fs.ValidPath(release) {
 		return "", fmt.Errorf("/proc/sys/kernel/osrelease: %w", fs.ErrNotExist)
 	}

@@ -22,11 +22,16 @@ type Machine struct {
 	Prober kernel.Prober
 	// Variables are the EFI variables; one without them has a store that says why ([efivars.Absent]).
 	Variables efivars.Store
+
+	// probed is what load probes showed when a recorded machine was recorded; nil for others.
+	probed *probed
+
+	state func() (*os.Root, error) // opens var/lib for writing; nil for a recorded machine
 }
 
 // Live is the running system. It opens nothing that fails: what is not there shows when it is read.
 func Live() *Machine {
-	return &Machine{Files: os.DirFS("/"), Keyrings: keyring.Live{}, Prober: kernel.Live{}, Variables: variables("/")}
+	return &Machine{Files: os.DirFS("/"), Keyrings: keyring.Live{}, Prober: kernel.Live{}, Variables: variables("/"), state: liveState}
 }
 
 // Directory is the machine whose root folder is dir: a chroot, an image, or a test's. Links that lead out of dir are not followed.
@@ -40,6 +45,7 @@ func Directory(dir string) (*Machine, error) {
 	m := &Machine{
 		Files:    root.FS(),
 		Keyrings: keyring.Recorded{Err: fmt.Errorf("%w: files below %s hold no keyrings", keyring.ErrNotRecorded, dir)},
+		state:    func() (*os.Root, error) { return stateBelow(root) },
 	}
 	store := variables(dir)
 	opened, found := store.(*efivars.Dir)
@@ -62,9 +68,13 @@ func variables(root string) efivars.Store {
 	return store
 }
 
-// Prove makes the load probes for a question; see [Prove]. [kernel.ErrNotRecorded] where there is no running kernel to ask.
+// Prove makes the load probes for a question; see [Prove]. A recorded machine gives what such probes showed when it was recorded.
+// [kernel.ErrNotRecorded] where the question was not asked then, or there is no running kernel to ask.
 func (m *Machine) Prove(q Question) (*kernel.Probes, error) {
-	if m.Prober == nil {
+	switch {
+	case m.probed != nil:
+		return m.probed.answer(q)
+	case m.Prober == nil:
 		return nil, kernel.ErrNotRecorded
 	}
 	return Prove(m.Prober, m.Files, q)

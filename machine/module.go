@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 
@@ -16,6 +17,7 @@ type Module struct {
 	SignedOutside bool   // signed after it was compressed: nothing ever looks there
 	// Carries: the signature has several signers, or brings certificates along.
 	Carries bool
+	SHA256  [sha256.Size]byte // of the unpacked module, signature included; zero when it could not be unpacked
 	// Signer is the first signer that the signature names, nil when there is none.
 	Signer *modsig.Signer
 	// Result is how the signature stands towards the certificates that were tried; Where is where the one that decided was found.
@@ -41,7 +43,7 @@ func ReadModule(data []byte, candidates []Found) Module {
 	if err != nil {
 		return Module{Err: err}
 	}
-	m := Module{Packing: unpacked.Packing, Check: unpacked.Check, SignedOutside: unpacked.SignedOutside()}
+	m := Module{Packing: unpacked.Packing, Check: unpacked.Check, SignedOutside: unpacked.SignedOutside(), SHA256: sha256.Sum256(unpacked.Module)}
 	payload, text, err := modsig.Split(unpacked.Module)
 	if err != nil {
 		m.Err = err

@@ -19,8 +19,8 @@ var (
 	ErrLeftOut = errors.New("not in the snapshot")
 )
 
-// Snapshot opens a machine that [Machine.Record] wrote down: its files, its keyrings with what its kernel answered, and its EFI
-// variables, which cannot be written. All of the file is read, and checked, before anything is answered. Errors are those of opening
+// Snapshot opens a machine that [Machine.Record] wrote down: its files, its keyrings with what its kernel answered, what load probes showed
+// if they were asked for, and its EFI variables, which cannot be written. All of the file is read, and checked, before anything is answered. Errors are those of opening
 // the file, and [ErrNoSnapshot].
 func Snapshot(path string) (*Machine, error) {
 	file, err := os.Open(path)
@@ -54,6 +54,10 @@ func recordedMachine(m manifest, entries []entry) (*Machine, error) {
 	if err != nil {
 		return bad(fmt.Errorf("%s: %w", manifestName, err))
 	}
+	probes, err := m.probes()
+	if err != nil {
+		return bad(fmt.Errorf("%s: %w", manifestName, err))
+	}
 	store := efivars.Store(recordedVariables{files, m.Space})
 	if m.NoVariables != nil {
 		reason, err := m.NoVariables.err()
@@ -62,7 +66,7 @@ func recordedMachine(m manifest, entries []entry) (*Machine, error) {
 		}
 		store = efivars.Absent(reason)
 	}
-	return &Machine{Files: files, Keyrings: keyrings, Variables: store}, nil
+	return &Machine{Files: files, Keyrings: keyrings, Variables: store, probed: probes}, nil
 }
 
 // recordedVariables are the EFI variables among a snapshot's files.

@@ -21,6 +21,8 @@ type Recorder struct {
 	Time    time.Time // is kept in UTC, in whole seconds
 	// Questions gives what the kernel is asked about every certificate found, by the keyrings that can be seen: see [keyring.Take].
 	Questions func([]keyring.Ring) []keyring.Restriction
+	// Prove is the hash, by the kernel's name, with which load probes are made for every certificate found; empty: none are made.
+	Prove string
 }
 
 // Recording is a machine written down, ready to be saved.
@@ -42,8 +44,8 @@ type Kept struct {
 const recordMax = 32 << 20
 
 // Record writes the machine down: the files in items, the EFI variables in variableTable, what following the boot entries and the places
-// of certificates leads to, the keyrings, and what the kernel answers about every certificate found. It changes nothing and opens no
-// file of a private key. What cannot be read is noted and never fatal; the error is of a machine whose parts contradict each other.
+// of certificates leads to, the keyrings, and what the kernel answers about every certificate found, load probes included if they are
+// asked for. It changes nothing and opens no file of a private key. What cannot be read is noted and never fatal; the error is of a machine whose parts contradict each other.
 func (m *Machine) Record(by Recorder) (*Recording, error) {
 	r := &Recording{entries: map[string]entry{}, why: map[string]string{}}
 	r.manifest = manifest{Kkeys: by.Version, Time: by.Time.UTC().Truncate(time.Second), NotSeen: []gap{}, LeftOut: []leftOut{}}
@@ -84,6 +86,9 @@ func (m *Machine) Record(by Recorder) (*Recording, error) {
 			break
 		}
 	}
+	if by.Prove != "" {
+		r.prove(m, all, by.Prove)
+	}
 	return r, nil
 }
 
@@ -119,6 +124,18 @@ func (r *Recording) Keyrings() int { return len(r.manifest.Record.Keyrings) }
 
 // Inquiries counts the certificates that the kernel was asked about.
 func (r *Recording) Inquiries() int { return len(r.manifest.Inquiries) }
+
+// Probed counts the names of keys for which load probes were made; a certificate has one or two. nil: none were asked for.
+func (r *Recording) Probed() *int {
+	n := 0
+	switch {
+	case r.manifest.Probes != nil:
+		n = len(r.manifest.Probes.Signers)
+	case r.manifest.NoProbes == "":
+		return nil
+	}
+	return &n
+}
 
 // Release is that of the kernel; empty when it could not be read.
 func (r *Recording) Release() string { return r.manifest.Release }
@@ -175,6 +192,10 @@ func (r *Recording) take(files fs.FS, i item) bool {
 	data, err := content(files, info, i)
 	if err == nil {
 		err = checkPublic(data)
+	} else if errors.Is(err, fs.ErrPermission) && info.Mode().Perm()&0o444 == 0 && strings.HasPrefix(i.path, "sys/") {
+		// A file of the kernel's that is there to be written and that nobody can read: seeing more than that it is there is not to be had.
+		r.leaveOut(leftOut{Path: i.path, Mode: fmt.Sprintf("%04o", info.Mode().Perm())})
+		return false
 	}
 	if err != nil {
 		r.unreadable(i.path, err)

@@ -12,6 +12,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/efivars"
+	"kkeys/kernel"
 	"kkeys/mok"
 )
 
@@ -24,36 +25,48 @@ var parameters = []string{
 
 // reduceCommandLine keeps the parameters that decide something here; the rest may hold passwords.
 func reduceCommandLine(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(r)
+	all, err := kernel.ParseParameters(r)
 	if err != nil {
 		return nil, err
 	}
-	return []byte(keptParameters(string(text)) + "\n"), nil
+	return []byte(kept(all).String() + "\n"), nil
 }
 
+func kept(all kernel.Parameters) kernel.Parameters {
+	return slices.DeleteFunc(all, func(p kernel.Parameter) bool { return !slices.ContainsFunc(parameters, p.Is) })
+}
+
+// keptParameters does the same to the value of CONFIG_CMDLINE; of one that is no command line nothing is left.
 func keptParameters(line string) string {
-	var kept []string
-	for _, word := range commandWords(line) {
-		if word == "--" { // what follows is for init
-			break
-		}
-		name, _, _ := strings.Cut(strings.Trim(word, `"`), "=")
-		if slices.Contains(parameters, name) {
-			kept = append(kept, word)
+	all, err := kernel.ParseParameters(strings.NewReader(line))
+	if err != nil {
+		return ""
+	}
+	return kept(all).String()
+}
+
+// reduceSymbols keeps that the table is there, and the symbols looked for, without addresses.
+func reduceSymbols(r io.Reader) ([]byte, error) {
+	found, err := kernel.ParseSymbols(r)
+	if err != nil {
+		return nil, err
+	}
+	text := "0000000000000000 T _text\n"
+	for _, name := range kernel.SymbolNames {
+		if found[name] {
+			text += "0000000000000000 T " + name + "\n"
 		}
 	}
-	return strings.Join(kept, " ")
+	return []byte(text), nil
 }
 
-// commandWords splits as the kernel does (lib/cmdline.c, next_arg): at blanks outside of double quotes.
-func commandWords(line string) []string {
-	quoted := false
-	return strings.FieldsFunc(line, func(r rune) bool {
-		if r == '"' {
-			quoted = !quoted
-		}
-		return !quoted && strings.ContainsRune(" \t\n\v\f\r", r)
-	})
+// reducePolicy keeps the rule of an IMA policy that is about modules.
+func reducePolicy(r io.Reader) ([]byte, error) {
+	rule, err := kernel.ModuleRule(r)
+	if err != nil || rule == "" {
+		return nil, err
+	}
+	return []byte(rule + "\n"), nil
 }
 
 // configSecrets are options whose values are the builder's own affair, each with what is left of it.

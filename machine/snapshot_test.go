@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/internal/certtest"
 	"kkeys/keyring"
 	"kkeys/machine/machinetest"
@@ -88,13 +89,17 @@ func laden(t *testing.T) (made *machinetest.Machine, named map[string]*certtest.
 		"proc/sys/kernel/modules_disabled": "0\n", "sys/module/module/parameters/sig_enforce": "Y\n", "sys/module/kernel/x": "",
 		"sys/kernel/security/lockdown": "none [integrity] confidentiality\n", "sys/class/tpm/tpm0/x": "",
 		"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n", "proc/crypto": "name : sha256\n",
-		"boot/config-" + release:                 "CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_KEY=\"certs/signing_key.pem\"\n",
-		"var/lib/shim-signed/mok/MOK.der":        string(named["shim-signed"].DER),
-		"var/lib/dkms/mok.pub":                   string(named["dkms"].PEM()),
-		"etc/dkms/framework.conf":                "# a comment\nmok_certificate=/srv/keys/told.der\n",
-		"srv/keys/told.der":                      string(named["told"].DER),
-		"root/MOK.crt":                           "no certificate, and this place is a guess",
-		"sys/firmware/efi/mok-variables/.marker": "x",
+		"proc/cmdline": "quiet ima_policy=tcb\n", "proc/sys/crypto/fips_enabled": "1\n", "proc/sys/kernel/random/boot_id": "47879069-1bab-4eb9-a53c-ad3ed88c336a\n",
+		"proc/kallsyms": "ffffffff81234567 A fixed_percpu_data\nffffffff82345678 T set_machine_trusted_keys\nffffffff8345678a t somebody\n",
+		"sys/kernel/security/integrity/ima/policy": "measure func=FILE_CHECK uid=1000 \nappraise func=MODULE_CHECK appraise_type=imasig \n",
+		"var/lib/kkeys/receipts.json":              "{\"receipts\": []}\n",
+		"boot/config-" + release:                   "CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_KEY=\"certs/signing_key.pem\"\n",
+		"var/lib/shim-signed/mok/MOK.der":          string(named["shim-signed"].DER),
+		"var/lib/dkms/mok.pub":                     string(named["dkms"].PEM()),
+		"etc/dkms/framework.conf":                  "# a comment\nmok_certificate=/srv/keys/told.der\n",
+		"srv/keys/told.der":                        string(named["told"].DER),
+		"root/MOK.crt":                             "no certificate, and this place is a guess",
+		"sys/firmware/efi/mok-variables/.marker":   "x",
 	} {
 		made.Write(name, text)
 	}
@@ -136,7 +141,9 @@ func same(t *testing.T, a, b *Machine) {
 			t.Errorf("%s: of the machine\n%+v\nof its snapshot\n%+v", what, x, y)
 		}
 	}
-	equal("kernel", a.Kernel(), b.Kernel())
+	kernelA, kernelB := a.Kernel(), b.Kernel()
+	kernelA.CommandLine = kept(kernelA.CommandLine) // the rest is not recorded
+	equal("kernel", kernelA, kernelB)
 	chainA, passedA := a.NextBoot()
 	chainB, passedB := b.NextBoot()
 	equal("next boot", chainA, chainB)
@@ -210,9 +217,28 @@ func TestSnapshot(t *testing.T) {
 // Every change of the machine that makes another answer makes the same other answer in its snapshot.
 func TestSnapshotOfOthers(t *testing.T) {
 	for name, change := range map[string]func(*machinetest.Machine){
-		"nothing":       func(made *machinetest.Machine) { made.Dir = t.TempDir() },
-		"no EFI":        func(made *machinetest.Machine) { mustRemoveAll(t, made.Dir+"/sys/firmware") },
-		"no MokManager": func(made *machinetest.Machine) { made.Remove("boot/efi/EFI/debian/mmx64.efi") },
+		"nothing":          func(made *machinetest.Machine) { made.Dir = t.TempDir() },
+		"no configuration": func(made *machinetest.Machine) { made.Remove("boot/config-" + release) },
+		"symbols are not a table": func(made *machinetest.Machine) {
+			made.Remove("boot/config-" + release)
+			made.Write("proc/kallsyms", "no table\n")
+		},
+		"configuration in the build tree": func(made *machinetest.Machine) {
+			made.Remove("boot/config-" + release)
+			made.Write("lib/modules/"+release+"/build/.config", "CONFIG_MODULE_SIG=y\nCONFIG_IMA_APPRAISE=y\n")
+		},
+		"IMA appraises": func(made *machinetest.Machine) {
+			made.Write("boot/config-"+release, "CONFIG_MODULE_SIG=y\nCONFIG_IMA_APPRAISE=y\n")
+		},
+		"IMA chosen at boot": func(made *machinetest.Machine) {
+			made.Remove("sys/kernel/security/integrity/ima/policy")
+			made.Write("boot/config-"+release, "CONFIG_MODULE_SIG=y\nCONFIG_IMA_APPRAISE=y\n")
+			made.Write("proc/cmdline", "root=/dev/sda ima_policy=\"tcb secure_boot\" ima-appraise=log\n")
+		},
+		"no command line": func(made *machinetest.Machine) { made.Remove("proc/cmdline") },
+		"no FIPS":         func(made *machinetest.Machine) { made.Remove("proc/sys/crypto/fips_enabled") },
+		"no EFI":          func(made *machinetest.Machine) { mustRemoveAll(t, made.Dir+"/sys/firmware") },
+		"no MokManager":   func(made *machinetest.Machine) { made.Remove("boot/efi/EFI/debian/mmx64.efi") },
 		"another loader": func(made *machinetest.Machine) {
 			made.ESP(`\EFI\debian\shimx64.efi`, machinetest.Program(0x8664, ".text"))
 		},
@@ -301,6 +327,7 @@ func TestSnapshotKeepsWhatCouldNotBeRead(t *testing.T) {
 	for _, name := range []string{
 		"boot/config-" + release, "boot/vmlinuz-" + release, "boot/efi", "boot/efi/EFI/debian", "boot/efi/EFI/debian/shimx64.efi", "boot/efi/EFI/debian/mmx64.efi",
 		"sys/firmware/efi/mok-variables", "sys/firmware/efi/mok-variables/MokListRT", "sys/firmware/efi/mok-variables/MokListTrustedRT",
+		"proc/cmdline", "proc/kallsyms", "proc/sys/crypto/fips_enabled", "proc/sys/kernel/random/boot_id", "sys/kernel/security/integrity/ima/policy", "var/lib/kkeys/receipts.json",
 		"sys/module/module/parameters/sig_enforce", "sys/kernel/security/lockdown", "var/lib/dkms/mok.pub", "root/MOK.crt", "proc/self/mountinfo",
 		"etc/dkms/framework.conf", "var/lib/shim-signed/mok/MOK.der", "etc/pki/akmods/certs", "usr/src",
 	} {
@@ -347,6 +374,78 @@ func (h hiding) Open(name string) (fs.File, error) {
 type hidden struct{ fs.File }
 
 func (hidden) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Of the symbols what is looked for is kept, without addresses; of the IMA policy the rule about modules; the receipts whole.
+func TestSnapshotReducesKernelSources(t *testing.T) {
+	made, _ := laden(t)
+	copied, r, plain := recordedAs(t, opened(t, made))
+	for name, want := range map[string]string{
+		"proc/kallsyms": "0000000000000000 T _text\n0000000000000000 T set_machine_trusted_keys\n",
+		"sys/kernel/security/integrity/ima/policy": "appraise func=MODULE_CHECK appraise_type=imasig\n",
+		"var/lib/kkeys/receipts.json":              "{\"receipts\": []}\n",
+		"proc/cmdline":                             "ima_policy=tcb\n",
+	} {
+		if got, err := fs.ReadFile(copied.Files, name); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
+		}
+	}
+	for _, gone := range []string{"ffffffff8", "somebody", "uid=1000", "quiet"} {
+		if bytes.Contains(plain, []byte(gone)) {
+			t.Errorf("the snapshot holds %q", gone)
+		}
+	}
+	why := map[string]string{}
+	for _, k := range r.Files() {
+		why[k.Path] = k.Why
+	}
+	if why["/var/lib/kkeys/receipts.json"] != "what kkeys asked of MokManager, and in which boot" {
+		t.Errorf("receipts: %q", why["/var/lib/kkeys/receipts.json"])
+	}
+}
+
+// A policy that can only be written is no gap, not even for root; that it is there tells that it was not replaced.
+func TestSnapshotOfClosedPolicy(t *testing.T) {
+	const policy = "sys/kernel/security/integrity/ima/policy"
+	made, _ := laden(t)
+	made.Write("boot/config-"+release, "CONFIG_MODULE_SIG=y\nCONFIG_IMA_APPRAISE=y\n")
+	if err := os.Chmod(filepath.Join(made.Dir, policy), 0o200); err != nil {
+		t.Fatal(err)
+	}
+	m := opened(t, made)
+	m.Files = refusing{through: through{m.Files}, closed: map[string]bool{policy: true}}
+	copied, r, _ := recordedAs(t, m)
+	same(t, m, copied)
+	if got := copied.Kernel().IMA; got.Answer != evidence.No || !strings.Contains(got.Evidence, "since the boot") {
+		t.Errorf("IMA: %+v", got)
+	}
+	if strings.Contains(strings.Join(sayings(r.NotSeen()), "\n"), policy) || !strings.Contains(strings.Join(r.LeftOut(), "\n"), policy) {
+		t.Errorf("not seen %v, left out %v", sayings(r.NotSeen()), r.LeftOut())
+	}
+}
+
+// The document names every field of the manifest.
+func TestManifestIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/snapshot.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var look func(reflect.Type)
+	look = func(kind reflect.Type) {
+		switch kind.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			look(kind.Elem())
+		case reflect.Struct:
+			for i := range kind.NumField() {
+				field := kind.Field(i)
+				if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" && !bytes.Contains(text, []byte("`"+name+"`")) {
+					t.Errorf("%s of %s is not in docs/snapshot.md", name, kind)
+				}
+				look(field.Type)
+			}
+		}
+	}
+	look(reflect.TypeFor[manifest]())
+}
 
 // The names of variables that no command reads are kept, so that none of them looks as if it were not there.
 func TestSnapshotVariables(t *testing.T) {

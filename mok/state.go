@@ -2,6 +2,8 @@ package mok
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,6 +71,22 @@ func certificates(lists []efivars.SignatureList) [][]byte {
 
 // Has reports whether exactly this certificate is in the list.
 func (l List) Has(der []byte) bool { return contains(l.Certificates(), der) }
+
+// HasHash reports whether the list names a certificate by a hash of its signed part, TBSCertificate (EFI_CERT_X509_SHA256 and its sisters: the
+// hash, then the time of revocation; UEFI 2.10, 32.4.1).
+func (l List) HasHash(tbs []byte) bool {
+	sha256, sha384, sha512 := sha256.Sum256(tbs), sha512.Sum384(tbs), sha512.Sum512(tbs)
+	sums := map[efivars.GUID][]byte{efivars.X509SHA256: sha256[:], efivars.X509SHA384: sha384[:], efivars.X509SHA512: sha512[:]}
+	for _, list := range l.Lists {
+		sum, known := sums[list.Type]
+		for _, s := range list.Signatures {
+			if known && bytes.HasPrefix(s.Data, sum) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func contains(ders [][]byte, der []byte) bool {
 	for _, d := range ders {

@@ -1,9 +1,6 @@
 package trust
 
 import (
-	"strconv"
-	"strings"
-
 	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -17,41 +14,52 @@ var Listed = []string{keyring.Builtin, keyring.Secondary, keyring.Machine, keyri
 // since root can cut one at run time. Whether .platform counts is a patch of the distribution's that shows in no file, so the answer
 // is Unknown until a load probe proves it. rings nil means that they could not be seen.
 func Consulted(rings []keyring.Ring, status kernel.Status, name string) evidence.Reading {
-	const source = "links between keyrings (keyctl)"
 	if status.Signatures.Answer == evidence.No {
 		return evidence.Reading{Answer: evidence.No, Evidence: status.Signatures.Evidence, Source: status.Signatures.Source}
 	}
 	ring := keyring.Named(rings, name)
 	if ring == nil {
-		return evidence.Reading{Answer: evidence.Unknown, Evidence: name + " was not seen", Source: source}
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: name + " was not seen", Source: links}
 	}
 	switch name {
 	case keyring.Blacklist:
-		return evidence.Reading{Answer: evidence.No, Evidence: ".blacklist holds what is refused", Source: source}
+		return evidence.Reading{Answer: evidence.No, Evidence: ".blacklist holds what is refused", Source: links}
 	case keyring.Platform:
-		return evidence.Reading{Answer: evidence.Unknown, Evidence: "a patch of the distribution's decides, which no file shows", Source: source}
+		return expectPlatform(status)
 	}
 	head := keyring.Named(rings, keyring.Secondary)
 	if head == nil {
 		if name == keyring.Builtin || name == keyring.System {
-			return evidence.Reading{Answer: evidence.Yes, Evidence: "this kernel has no .secondary_trusted_keys and asks " + name, Source: source}
+			return evidence.Reading{Answer: evidence.Yes, Evidence: "this kernel has no .secondary_trusted_keys and asks " + name, Source: links}
 		}
-		return evidence.Reading{Answer: evidence.No, Evidence: "this kernel has no .secondary_trusted_keys that could link " + name, Source: source}
+		return evidence.Reading{Answer: evidence.No, Evidence: "this kernel has no .secondary_trusted_keys that could link " + name, Source: links}
 	}
-	if old := before5(status.Release); old != evidence.No && name != keyring.Builtin {
-		return evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + status.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osrelease}
+	if old := before(status.Release, 5, 0); old != evidence.No && name != keyring.Builtin {
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + status.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osRelease}
 	}
 	switch {
 	case ring.Serial == head.Serial:
-		return evidence.Reading{Answer: evidence.Yes, Evidence: "the keyring that the kernel asks first", Source: source}
+		return evidence.Reading{Answer: evidence.Yes, Evidence: "the keyring that the kernel asks first", Source: links}
 	case reaches(rings, head, ring.Serial, map[keyring.Serial]bool{}):
-		return evidence.Reading{Answer: evidence.Yes, Evidence: name + " is linked from .secondary_trusted_keys", Source: source}
+		return evidence.Reading{Answer: evidence.Yes, Evidence: name + " is linked from .secondary_trusted_keys", Source: links}
 	case head.Unseen > 0:
-		return evidence.Reading{Answer: evidence.Unknown, Evidence: "some links of .secondary_trusted_keys could not be seen", Source: source}
-	case name == keyring.Builtin && before5(status.Release) != evidence.No:
-		return evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + status.Release + " may ask .builtin_trusted_keys directly", Source: osrelease}
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "some links of .secondary_trusted_keys could not be seen", Source: links}
+	case name == keyring.Builtin && before(status.Release, 5, 0) != evidence.No:
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + status.Release + " may ask .builtin_trusted_keys directly", Source: osRelease}
 	}
-	return evidence.Reading{Answer: evidence.No, Evidence: name + " is not linked from .secondary_trusted_keys", Source: source}
+	return evidence.Reading{Answer: evidence.No, Evidence: name + " is not linked from .secondary_trusted_keys", Source: links}
+}
+
+// expectPlatform words what is known of the distribution's own kernels. It stays Unknown: whether this is one of them, no file proves.
+func expectPlatform(status kernel.Status) evidence.Reading {
+	r := evidence.Reading{Evidence: "a patch of the distribution's decides, which no file shows", Source: osReleaseFile}
+	switch status.Distribution.Expect().Platform {
+	case evidence.Yes:
+		r.Evidence += "; kernels of " + status.Distribution.ID + " are known to ask it"
+	case evidence.No:
+		r.Evidence += "; kernels of " + status.Distribution.ID + " are known not to ask it"
+	}
+	return r
 }
 
 // reaches follows links from a ring; been ends loops, which the kernel does not allow but a recording could hold.
@@ -68,18 +76,6 @@ func reaches(rings []keyring.Ring, from *keyring.Ring, to keyring.Serial, been m
 		}
 	}
 	return false
-}
-
-// before5 tells whether a release is older than 5.0, in which module verification began to use VERIFY_USE_SECONDARY_KEYRING upstream.
-func before5(release string) evidence.Answer {
-	major, _, _ := strings.Cut(release, ".")
-	switch n, err := strconv.Atoi(major); {
-	case err != nil:
-		return evidence.Unknown
-	case n < 5:
-		return evidence.Yes
-	}
-	return evidence.No
 }
 
 // Questions are the restrictions to ask the kernel about, given the keyrings that can be seen (nil for an ordinary user, who may

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"kkeys/evidence"
 	"kkeys/kernel"
@@ -21,12 +22,15 @@ func signaturesGate(s kernel.Status) Gate { return fromReading(GateSignatures, s
 
 // certificateGate: the kernel's own parser takes the certificate, and calls it what we say it calls it.
 func certificateGate(f Facts) Gate {
-	gate := Gate{Name: GateCertificate, Source: "the kernel (add_key)"}
+	gate := Gate{Name: GateCertificate, Source: addKey}
 	switch {
 	case f.Inquiry == nil:
 		gate.Result, gate.Evidence = ResultUnknown, notAsked(f)
 	case f.Inquiry.Refused != nil:
 		gate.Result, gate.Evidence = Fail, f.Inquiry.Refused.Error()
+		if entry := f.listedHash(); entry != "" {
+			gate.Evidence += "; .blacklist has " + entry
+		}
 	case f.Inquiry.Description != f.Certificate.KernelName():
 		// Every id match rests on that name, so a difference must not pass silently.
 		gate.Result = ResultUnknown
@@ -45,26 +49,39 @@ func notAsked(f Facts) string {
 }
 
 // consultedGate: the keyring in which the key was found counts for modules.
-func consultedGate(found location) Gate {
-	if found.at == nil {
-		return Gate{Name: GateConsulted, Result: NotApplicable, Evidence: "its key was found in no keyring", Source: found.gate.Source}
+func consultedGate(f Facts, found location) Gate {
+	if found.at != nil {
+		gate := fromReading(GateConsulted, found.at.consulted)
+		if gate.Result == ResultUnknown && found.at.ring == keyring.Platform && f.Probes == nil {
+			gate.Mend = MendProve
+		}
+		return gate
 	}
-	return fromReading(GateConsulted, found.at.consulted)
+	gate := Gate{Name: GateConsulted, Result: NotApplicable, Evidence: "its key was found in no keyring", Source: found.gate.Source}
+	var asked []string
+	for _, name := range Listed {
+		if Consulted(f.Rings, f.Kernel, name).Answer == evidence.Yes {
+			asked = append(asked, name)
+		}
+	}
+	if len(asked) > 0 {
+		gate.Evidence += "; modules are checked against " + strings.Join(asked, ", ")
+	}
+	return gate
 }
 
 // revocationGate: a hash on the blacklist shows in certificateGate, since the kernel then refuses the certificate. Revoked
 // certificates are keys of .blacklist (CONFIG_SYSTEM_REVOCATION_LIST, Linux 5.13), and which signatures they stop depends on the
 // version: 6.1 asks them for .platform only, 6.12 for every keyring.
 func revocationGate(f Facts) Gate {
-	gate := Gate{Name: GateRevocation, Result: Pass, Source: "/proc/keys (keyctl)"}
+	gate := Gate{Name: GateRevocation, Result: Pass, Source: listing}
 	if f.RingsErr != nil {
 		if value, known := f.Kernel.Config.Value("SYSTEM_REVOCATION_LIST"); known && value == "n" {
-			gate.Forgeable = "root"
 			gate.Evidence, gate.Source = "this kernel keeps no list of revoked certificates (CONFIG_SYSTEM_REVOCATION_LIST is not set)", f.Kernel.ConfigPath
 			return gate
 		}
 		gate.Result, gate.Evidence = ResultUnknown, ".blacklist was not seen: "+f.RingsErr.Error()
-		gate.NeedsRoot = errors.Is(f.RingsErr, keyring.ErrNotVisible)
+		gate.Mend = asRoot(f.RingsErr)
 		return gate
 	}
 	ring := keyring.Named(f.Rings, keyring.Blacklist)
@@ -107,12 +124,12 @@ func codeSigningGate(f Facts) Gate {
 	case known && value != "y":
 		gate.Result, gate.Evidence = NotApplicable, "this kernel asks for no extended key usage"
 	case has:
-		gate.Result, gate.Evidence, gate.Source = Pass, "it has the extended key usage codeSigning", "the certificate"
+		gate.Result, gate.Evidence, gate.Source = Pass, "it has the extended key usage codeSigning", theCertificate
 	case known:
 		gate.Result, gate.Evidence = Fail, "this kernel takes modules only from signers with the extended key usage codeSigning (CONFIG_CHECK_CODESIGN_EKU)"
 	case f.Kernel.Distribution.Expect().CodeSigning == evidence.No:
 		gate.Result, gate.Evidence = NotApplicable, "kernels of this distribution ask for no extended key usage"
-		gate.Source, gate.Forgeable = "/etc/os-release", "whoever runs another kernel than the distribution's"
+		gate.Source, gate.Forgeable = osReleaseFile, otherKernel
 	default:
 		gate.Result, gate.Evidence, gate.Source = ResultUnknown, "it lacks the extended key usage codeSigning, which some kernels ask for, and no kernel configuration was found", "/boot/config-"+f.Kernel.Release
 	}

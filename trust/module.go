@@ -1,11 +1,14 @@
 package trust
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
 
 	"kkeys/evidence"
+	"kkeys/kernel"
+	"kkeys/keyring"
 	"kkeys/modsig"
 )
 
@@ -21,6 +24,14 @@ type Module struct {
 	Carries bool
 	// Hash tells whether the hash of the signature is registered with the kernel.
 	Hash evidence.Reading
+	// SHA256 is that of the unpacked module, signature included; zero when it could not be unpacked. Rings are the kernel's keyrings.
+	SHA256   [sha256.Size]byte
+	Rings    []keyring.Ring
+	RingsErr error
+	// Probes are the load probes for the signer that the signature names, where no certificate of it is known; ProbesErr says why there are none.
+	Probes    *kernel.Probes
+	ProbesErr error
+	Kernel    kernel.Status
 	// SignedOutside: signed after compression. Check is the check of an xz stream. Unpacks is the compression that the kernel undoes itself.
 	SignedOutside  bool
 	Check, Unpacks string
@@ -29,10 +40,12 @@ type Module struct {
 // JudgeModule draws the verdict on a module: its signature verifies, and the key that made it is trusted. key are the facts of the certificate
 // that verified it, nil if there is none.
 func JudgeModule(m Module, key *Facts) Verdict {
-	own := []Gate{signatureGate(m), hashGate(m), compressionGate(m)}
-	v := Verdict{Value: Unknown}
+	own := decisive(signatureGate(m), hashGate(m), compressionGate(m), moduleHashGate(m))
+	var v Verdict
 	if key != nil {
 		v = Judge(*key)
+	} else {
+		v = m.judgeSigner()
 	}
 	switch conclude(own) {
 	case Untrusted:
@@ -43,12 +56,23 @@ func JudgeModule(m Module, key *Facts) Verdict {
 		}
 	}
 	v.Gates = append(own, v.Gates...)
+	v.finish()
+	return v
+}
+
+// judgeSigner judges a signer of whom nothing is known but what the signature says: only a load probe can tell that the kernel does not find
+// it, and nothing can tell that it is the right one.
+func (m Module) judgeSigner() Verdict {
+	facts := Facts{Kernel: m.Kernel, Probes: m.Probes, ProbesErr: m.ProbesErr}
+	v := Verdict{Value: Unknown, Gates: decisive(signaturesGate(m.Kernel))}
+	v.prove(facts)
+	v.Gates = append(v.Gates, enforcementGate(m.Kernel), imaGate(facts), loadingGate(facts))
 	return v
 }
 
 // signatureGate: the signature is there, can be read, and is that of a certificate that is known here.
 func signatureGate(m Module) Gate {
-	gate := Gate{Name: GateModule, Result: Fail, Source: "the module"}
+	gate := Gate{Name: GateModule, Result: Fail, Source: theModule}
 	var unsigned *modsig.UnsignedError
 	switch {
 	case m.SignedOutside && m.Err != nil:
@@ -80,13 +104,13 @@ func signatureGate(m Module) Gate {
 
 // hashGate: a signature whose hash is not there is one of an unknown kind for the kernel. It may load the hash when it is asked for.
 func hashGate(m Module) Gate {
-	gate := Gate{Name: GateHash, Result: NotApplicable, Evidence: "no signature was read", Source: "the module"}
+	gate := Gate{Name: GateHash, Result: NotApplicable, Evidence: "no signature was read", Source: theModule}
 	if m.Err != nil {
 		return gate
 	}
 	gate = fromReading(GateHash, m.Hash)
-	if gate.Result == Fail {
-		gate.Result = ResultUnknown
+	if m.Hash.Answer != evidence.Yes {
+		gate.Result, gate.Mend = ResultUnknown, MendHash
 	}
 	return gate
 }
@@ -94,11 +118,11 @@ func hashGate(m Module) Gate {
 // compressionGate: a kernel that unpacks modules itself reads no xz stream with another check than CRC32 (lib/xz/xz_dec_stream.c,
 // dec_stream_header); kmod reads them all.
 func compressionGate(m Module) Gate {
-	gate := Gate{Name: GateCompression, Result: NotApplicable, Source: "the module", Evidence: "kmod unpacks it, or it is not compressed"}
+	gate := Gate{Name: GateCompression, Result: NotApplicable, Source: theModule, Evidence: "kmod unpacks it, or it is not compressed"}
 	if m.Check == "" || m.Unpacks != "xz" {
 		return gate
 	}
-	gate.Source = "the module, /sys/module/compression"
+	gate.Source = theModule + ", /sys/module/compression"
 	gate.Result, gate.Evidence = Pass, "the kernel unpacks it itself, and can read its check "+m.Check
 	if m.Check != "crc32" && m.Check != "none" {
 		gate.Result = ResultUnknown // an older kmod unpacks it all the same

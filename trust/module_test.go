@@ -8,6 +8,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/evidence"
+	"kkeys/kernel"
 	"kkeys/keyring"
 	"kkeys/modsig"
 )
@@ -70,10 +71,29 @@ func TestJudgeModule(t *testing.T) {
 		{"hash said not to be there", Module{Result: valid, Hash: evidence.Reading{Answer: evidence.No, Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
 		{"another serial number", Module{Result: valid}, renewed, Untrusted, GateSigner, "that the module names"},
 		{"xz with CRC32, kernel unpacks", Module{Result: valid, Check: "crc32", Unpacks: "xz"}, trusted, Trusted, GateCompression, "can read"},
+		{"hash on .blacklist", Module{Result: valid, Rings: put(debian(), keyring.Blacklist, keyring.TypeBlacklist, "bin:"+strings.Repeat("07", 32))}, trusted, Unknown, GateModuleHash, "is on .blacklist"},
+		{"another hash on .blacklist", Module{Result: valid, Rings: put(debian(), keyring.Blacklist, keyring.TypeBlacklist, "bin:"+strings.Repeat("08", 32))}, trusted, Trusted, GateModuleHash, "is not on"},
+		{".blacklist not visible", Module{Result: valid, RingsErr: keyring.ErrNotVisible}, trusted, Unknown, GateModuleHash, "not seen"},
+		{".blacklist partly visible", Module{Result: valid, Rings: func() []keyring.Ring { r := debian(); r[4].Unseen = 1; return r }()}, trusted, Unknown, GateModuleHash, "could not be seen"},
+		{"no .blacklist", Module{Result: valid, Rings: debian()[:4]}, trusted, Trusted, GateModuleHash, "no .blacklist"},
+		{"unknown signer, not found by a load probe", Module{Result: modsig.Result{Outcome: modsig.UnknownKey}, Kernel: healthy(),
+			Probes: probes("EKEYREJECTED unsigned", "EKEYREJECTED key", "", "")}, nil, Untrusted, GateProbe, "no keyring that is consulted has its id"},
+		{"unknown signer, found by a load probe", Module{Result: modsig.Result{Outcome: modsig.UnknownKey}, Kernel: healthy(),
+			Probes: probes("EKEYREJECTED unsigned", "EKEYREJECTED", "", "")}, nil, Unknown, GateProbe, "has a key with its id"},
+		{"unknown signer, no load probe", Module{Result: modsig.Result{Outcome: modsig.UnknownKey}, Kernel: healthy(), ProbesErr: kernel.ErrNoProbe}, nil, Unknown, GateProbe, "can be asked"},
+		{"wrong by a certificate on disk, not found by a load probe", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "file:/old.der", Kernel: healthy(),
+			Probes: probes("EPERM lockdown", "EPERM", "", "")}, nil, Untrusted, GateProbe, "lockdown refuses"},
+		{"not signed, what happens to it", Module{Err: &modsig.UnsignedError{Magic: -1}, Kernel: healthy()}, nil, Untrusted, GateEnforcement, "sig_enforce is Y"},
 		{"xz with CRC64, kmod unpacks", Module{Result: valid, Check: "crc64"}, trusted, Trusted, GateCompression, "kmod"},
 	} {
 		if test.module.Hash.Evidence == "" {
 			test.module.Hash = evidence.Reading{Answer: evidence.Yes, Evidence: "registered"}
+		}
+		for i := range test.module.SHA256 {
+			test.module.SHA256[i] = 7
+		}
+		if test.module.Rings == nil && test.module.RingsErr == nil {
+			test.module.Rings = debian()
 		}
 		var key *Facts
 		if test.key != nil {

@@ -16,12 +16,6 @@ type location struct {
 	at    *sighting // nil when the key was not found
 }
 
-const (
-	oracle    = "the kernel (restricted keyring)"
-	listing   = "descriptions of keys (keyctl)"
-	osrelease = "/proc/sys/kernel/osrelease"
-)
-
 // locate finds the keyring that holds the certificate's own key.
 func locate(f Facts) location {
 	gate := Gate{Name: GatePresent, Source: oracle}
@@ -97,7 +91,7 @@ func (f Facts) absent(gate Gate, all []sighting, self bool, why error, verified 
 		gate.Evidence = "the keyrings could not be seen (" + f.RingsErr.Error() + "), and " + notAsked(f)
 	case f.RingsErr != nil:
 		gate.Evidence = "not in the keyrings that may be asked by name; the others were not seen: " + f.RingsErr.Error()
-		gate.NeedsRoot = errors.Is(f.RingsErr, keyring.ErrNotVisible)
+		gate.Mend = asRoot(f.RingsErr)
 	case denied(all, self, f.Certificate.SubjectKeyID != nil):
 		gate.Result, gate.Evidence = Fail, "no keyring holds its key: the kernel was asked about each"
 	default:

@@ -94,8 +94,8 @@ func unlessFound(here, before evidence.Answer) evidence.Answer {
 func (f Facts) unseen() sighting {
 	s := f.ask(keyring.Secondary, keyring.BySecondary)
 	s.consulted = evidence.Reading{Answer: evidence.Yes, Evidence: "the kernel answered for the keyrings against which modules are checked", Source: oracle}
-	if old := before5(f.Kernel.Release); old != evidence.No {
-		s.consulted = evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + f.Kernel.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osrelease}
+	if old := before(f.Kernel.Release, 5, 0); old != evidence.No {
+		s.consulted = evidence.Reading{Answer: evidence.Unknown, Evidence: "Linux " + f.Kernel.Release + ": kernels before 5.0 may ask .builtin_trusted_keys alone", Source: osRelease}
 	}
 	if b := f.ask(keyring.Builtin, keyring.ByBuiltin); b.verified == evidence.Yes && s.verified == evidence.Yes {
 		s.ring = keyring.Builtin

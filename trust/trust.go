@@ -8,6 +8,7 @@ import (
 	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
+	"kkeys/mok"
 )
 
 // Facts are what was seen of one certificate and of the kernel it is asked about.
@@ -33,6 +34,24 @@ type Facts struct {
 	// Platform tells whether .platform is consulted, where a load probe has shown it ([PlatformConsulted]).
 	Platform evidence.Reading
 	Kernel   kernel.Status
+
+	// What follows explains and decides nothing.
+
+	// Firmware is what shim and the firmware left, nil where there are no EFI variables; Pending what is staged for MokManager, Receipts what
+	// kkeys staged before.
+	Firmware *mok.State
+	DBX      mok.List // the firmware's
+	Pending  mok.Pending
+	Receipts []mok.Receipt
+	// ReceiptsErr says why the receipts are not known.
+	ReceiptsErr error
+	// Stored are the certificates found on the machine; those of the kernel's image need not be among them.
+	Stored []Stored
+	// Hash tells whether the hash that modules will be signed with is registered; Algorithms are all that are.
+	Hash       evidence.Reading
+	Algorithms kernel.Algorithms
+	// Today is the date as in "2006-01-31"; empty when nobody says.
+	Today string
 }
 
 // Value is the answer to the question, in three values.
@@ -81,23 +100,39 @@ type Gate struct {
 	Evidence  string // what was seen, in a sentence; may hold text from certificates and must be made printable
 	Source    string // where it was seen
 	Forgeable string // who could make this source lie; empty when only the kernel or the firmware could
-	NeedsRoot bool   // root could tell
+	Mend      Mend   // what would change the result; empty when nothing is known to
+	// Decides: without this gate's pass (or not-applicable) the verdict is not trusted, unless a load probe says so. The other gates explain.
+	Decides bool
 }
 
 // The names of the gates, in the order in which they are given.
 const (
 	GateModule      = "module-signature"
-	GateHash        = "signature-hash"
 	GateCompression = "compression"
+	GateModuleHash  = "module-hash"
 	GateSignatures  = "module-signatures"
 	GateCertificate = "certificate-accepted"
+	GateKey         = "key-algorithm"
 	GatePresent     = "key-present"
 	GateSigner      = "signer-id"
 	GateConsulted   = "keyring-consulted"
 	GateRevocation  = "not-revoked"
 	GateCodeSigning = "code-signing"
 	GateProbe       = "load-probe"
+	GateHash        = "signature-hash" // decides for a module, which has one
+	GateEnrolled    = "enrolled"
+	GateSecureBoot  = "secure-boot"
+	GateShim        = "shim"
+	GateTrustList   = "mok-trusted"
+	GateMachine     = "machine-keyring"
+	GateAuthority   = "certificate-authority"
+	GateForbidden   = "forbidden-lists"
+	GateSameName    = "same-name"
+	GateLinks       = "keyring-links"
+	GateValidity    = "validity"
 	GateEnforcement = "enforcement"
+	GateIMA         = "ima"
+	GateLoading     = "loading-enabled"
 )
 
 // Judge draws the verdict. Only the kernel's own check gives a yes: whatever rests on a match of names or ids has a gate that is unknown.
@@ -111,24 +146,46 @@ func Judge(f Facts) Verdict {
 	if found.at != nil {
 		v.Keyring = found.at.ring
 	}
-	v.Gates = []Gate{
+	v.Gates = decisive(
 		signaturesGate(f.Kernel),
 		certificateGate(f),
+		keyGate(f, found),
 		found.gate,
 		signerGate(f, found),
-		consultedGate(found),
+		consultedGate(f, found),
 		revocationGate(f),
 		codeSigningGate(f),
-	}
+	)
 	v.Value = conclude(v.Gates)
 	v.prove(f)
-	v.Gates = append(v.Gates, enforcementGate(f.Kernel))
+	if !f.Signed {
+		v.Gates = append(v.Gates, certificateHashGate(f))
+	}
+	v.Gates = append(v.Gates, f.overShim(found)...)
+	v.Gates = append(v.Gates, forbiddenGate(f), sameNameGate(f, found), linksGate(f), validityGate(f), enforcementGate(f.Kernel), imaGate(f), loadingGate(f))
+	v.finish()
 	return v
+}
+
+func decisive(gates ...Gate) []Gate {
+	for i := range gates {
+		gates[i].Decides = true
+	}
+	return gates
+}
+
+// finish says of each gate that does not know better who could make its source lie.
+func (v *Verdict) finish() {
+	for i := range v.Gates {
+		if g := &v.Gates[i]; g.Forgeable == "" {
+			g.Forgeable = forger(g.Source)
+		}
+	}
 }
 
 // prove lets load probes decide: they are the kernel's answer to the very question.
 func (v *Verdict) prove(f Facts) {
-	gate := Gate{Name: GateProbe, Source: "the kernel (init_module)"}
+	gate := Gate{Name: GateProbe, Source: initModule, Decides: true}
 	switch {
 	case f.ProbesErr != nil:
 		gate.Result, gate.Evidence = ResultUnknown, f.ProbesErr.Error()

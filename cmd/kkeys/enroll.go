@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,6 +25,8 @@ type enrollDocument struct {
 	Password  string            `json:"generated_password,omitempty"`
 	Warnings  []string          `json:"warnings"`
 	NextSteps []string          `json:"next_steps"`
+
+	asked []mok.Asked // for the receipt
 }
 
 type requestDocument struct {
@@ -143,6 +146,7 @@ func (s *session) stage(c *cli.Context, document *enrollDocument, plan *mok.Plan
 		document.Requests[i].Action = "staged"
 	}
 	document.Password = generated
+	s.keepReceipt(document)
 	describePlan(document, plan)
 	s.sayRequests(document, "staged")
 	if generated != "" {
@@ -150,6 +154,16 @@ func (s *session) stage(c *cli.Context, document *enrollDocument, plan *mok.Plan
 	}
 	s.sayPlan(document)
 	return nil
+}
+
+// keepReceipt notes what was staged, so that after the reboot it can be told what became of it. The request is staged all the same: without a
+// receipt only less can be told, so that this is no failure.
+func (s *session) keepReceipt(document *enrollDocument) {
+	receipt := mok.NewReceipt(mok.Enroll, time.Now(), s.machine.Kernel().BootID, document.asked...)
+	err := s.machine.KeepReceipts(func(old []mok.Receipt) []mok.Receipt { return append(old, receipt) })
+	if err != nil {
+		s.caution(document, fmt.Sprintf("staged, but without a receipt: kkeys will not be able to tell what became of it (%v)", err))
+	}
 }
 
 // readRequests reads the certificate files. Each must hold exactly one certificate: MokManager would store anything.
@@ -174,6 +188,7 @@ func (s *session) readRequests(paths []string, document *enrollDocument, enrolme
 			details := found[0].Details()
 			request.Certificate, request.Action = &details, "would-stage"
 			enrolment.Certificates = append(enrolment.Certificates, found[0].Raw)
+			document.asked = append(document.asked, mok.NewAsked(found[0].Raw, details.KeyID, details.Subject))
 			s.warnUnfit(document, path, found[0])
 		}
 		document.Requests = append(document.Requests, request)

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +16,8 @@ import (
 
 	"kkeys/internal/certtest"
 	"kkeys/internal/lab"
+	"kkeys/machine"
+	"kkeys/mok"
 )
 
 // These tests run kkeys on a real Secure Boot machine: see package lab.
@@ -206,6 +211,9 @@ func checkDebian(t *testing.T, document listDocument) {
 // requests prints which request variables there are.
 const requests = "cd /sys/firmware/efi/efivars && ls | grep -E '^Mok(New|Del|X|Auth|SB-|PW|DB|ListTrustedNew|Timeout)' | grep -v RT; true"
 
+// receiptsOf is the output of stages with the receipts, which nothing but the next boot's files carries over.
+const receiptsOf = 9
+
 // stages boots a machine in which kkeys stages the enrolment.
 func stages(t *testing.T, kernel lab.Kernel, certificate []byte) *lab.Run {
 	t.Helper()
@@ -219,6 +227,9 @@ func stages(t *testing.T, kernel lab.Kernel, certificate []byte) *lab.Run {
 		kkeys("enroll", "/srv/mine.der", "--password-file", "/srv/password"),
 		kkeys("trusted", "/srv/mine.der"),
 		lab.Shell("mokutil --list-new"),
+		lab.Shell("cat /var/lib/kkeys/receipts.json"),
+		lab.Shell("cat /proc/sys/kernel/random/boot_id"),
+		lab.Shell("stat -c %a /var/lib/kkeys /var/lib/kkeys/receipts.json; ls -A /var/lib/kkeys"),
 	}})
 	expect(t, run.Outputs[0], exitNo, "nothing is pending")
 	expect(t, run.Outputs[1], exitYes, "would be staged", "[Enroll MOK]")
@@ -237,6 +248,12 @@ func stages(t *testing.T, kernel lab.Kernel, certificate []byte) *lab.Run {
 	expect(t, run.Outputs[6], exitNo, "already pending")
 	expect(t, run.Outputs[7], exitNo, "untrusted")
 	expect(t, run.Outputs[8], 0, "Subject: CN=lab: mine")
+	receipts, err := mok.ParseReceipts(run.Outputs[receiptsOf].Stdout)
+	if err != nil || len(receipts) != 1 || len(receipts[0].Certificates) != 1 || receipts[0].Certificates[0].SHA256 != sha256.Sum256(certificate) ||
+		receipts[0].Boot != strings.TrimSpace(string(run.Outputs[10].Stdout)) {
+		t.Errorf("receipts: %+v, %v", receipts, err)
+	}
+	expect(t, run.Outputs[11], 0, "755\n644\nreceipts.json\n")
 	return run
 }
 
@@ -258,6 +275,7 @@ func TestLabEnroll(t *testing.T) {
 				"foreign.ko": lab.SignFile(t, "sha256", foreign.KeyPEM(t), foreign.DER, module),
 				"leaf.ko":    lab.SignFile(t, "sha256", leaf.KeyPEM(t), leaf.DER, module),
 			})
+			files["/var/lib/kkeys/receipts.json"] = lab.File{Data: staged.Outputs[receiptsOf].Stdout, Mode: 0o644}
 			user := func(c lab.Command) lab.Command { c.UID = nobody; return c }
 			run := boots(t, lab.Machine{Kernel: kernel, Variables: staged.Variables, Firmware: lab.Enroll(1, password), Files: files, Commands: []lab.Command{
 				kkeys("list", "machine", "--json"),
@@ -289,6 +307,7 @@ func TestLabEnroll(t *testing.T) {
 				kkeys("trusted", "--prove", "/srv/leaf.der"),
 				kkeys("status"),
 				lab.Shell("cat /proc/sys/kernel/tainted; cat /proc/modules | grep kkeys; true"),
+				asSnapshot,
 			}})
 			machine := decoded[listDocument](t, "list", run.Outputs[0])
 			found := false
@@ -337,6 +356,9 @@ func TestLabEnroll(t *testing.T) {
 			if strings.Contains(string(run.Outputs[28].Stdout), "kkeys") {
 				t.Errorf("a probe was registered: %s", run.Outputs[28].Stdout)
 			}
+			if fate := fateOf(t, run.Outputs[29], mine.DER); fate.Outcome != mok.Enrolled || fate.Asked == nil {
+				t.Errorf("%s: %s", fate.Outcome, fate.Evidence)
+			}
 		})
 	}
 }
@@ -350,8 +372,11 @@ func TestLabNotEnrolled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run := boots(t, lab.Machine{Variables: staged.Variables, Firmware: firmware, Files: inGuest(t, map[string][]byte{"mine.der": mine.DER}), Commands: []lab.Command{
+			files := inGuest(t, map[string][]byte{"mine.der": mine.DER})
+			files["/var/lib/kkeys/receipts.json"] = lab.File{Data: staged.Outputs[receiptsOf].Stdout, Mode: 0o644}
+			run := boots(t, lab.Machine{Variables: staged.Variables, Firmware: firmware, Files: files, Commands: []lab.Command{
 				kkeys("pending"), kkeys("trusted", "/srv/mine.der"), kkeys("list", "machine"), lab.Shell(requests),
+				asSnapshot, lab.Shell(fullDisk), kkeys("enroll", "/srv/mine.der", "--password-file", "/srv/password"), lab.Shell("ls -A /var/lib/kkeys"), asSnapshot,
 			}})
 			expect(t, run.Outputs[0], exitNo, "nothing is pending")
 			expect(t, run.Outputs[1], exitNo, "untrusted")
@@ -359,6 +384,40 @@ func TestLabNotEnrolled(t *testing.T) {
 			if got := string(run.Outputs[2].Stdout) + string(run.Outputs[3].Stdout); strings.Contains(got, "lab: mine") || strings.Contains(got, "Mok") {
 				t.Errorf("something is left: %s", got)
 			}
+			if fate := fateOf(t, run.Outputs[4], mine.DER); fate.Outcome != mok.Declined || fate.Asked == nil {
+				t.Errorf("%s: %s", fate.Outcome, fate.Evidence)
+			}
+			expect(t, run.Outputs[6], exitYes, "/srv/mine.der: staged", "without a receipt", "no space left on device")
+			if got := string(run.Outputs[7].Stdout); got != "filler\n" {
+				t.Errorf("the full disk has %q", got)
+			}
+			if fate := fateOf(t, run.Outputs[8], mine.DER); fate.Outcome != mok.Waiting || fate.Asked != nil {
+				t.Errorf("%s: %s", fate.Outcome, fate.Evidence)
+			}
 		})
 	}
+}
+
+// fullDisk leaves the folder of the receipts without room for one.
+const fullDisk = "mount -t tmpfs -o size=8k tmpfs /var/lib/kkeys && dd if=/dev/zero of=/var/lib/kkeys/filler bs=4k; true"
+
+// asSnapshot is a snapshot of the guest, for fateOf.
+var asSnapshot = lab.Shell("/usr/bin/kkeys snapshot --force /tmp/machine.kks >&2 && cat /tmp/machine.kks")
+
+// fateOf tells, of a guest's snapshot, what became of a certificate.
+func fateOf(t *testing.T, snapshot lab.Output, der []byte) mok.Fate {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "machine.kks")
+	if err := os.WriteFile(path, snapshot.Stdout, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := machine.Snapshot(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipts, err := m.Receipts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mok.FateOf(receipts, mok.ReadState(m.Variables, m.Files), mok.ReadPending(m.Variables), m.Kernel().BootID, der)
 }

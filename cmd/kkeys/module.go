@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"kkeys/certs"
-	"kkeys/kernel"
 	"kkeys/machine"
 	"kkeys/modsig"
 	"kkeys/trust"
@@ -60,15 +59,19 @@ func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Fac
 	}
 	module := machine.ReadModule(data, s.certificates(document))
 	judged := trust.Module{
-		Result: module.Result, Where: module.Where, Err: module.Err,
+		Result: module.Result, Where: module.Where, Err: module.Err, Kernel: facts.Kernel, SHA256: module.SHA256, Rings: facts.Rings, RingsErr: facts.RingsErr,
 		SignedOutside: module.SignedOutside, Check: module.Check, Unpacks: s.machine.Unpacks(), Carries: module.Carries,
 	}
 	if errors.Is(module.Err, modsig.ErrDamaged) {
 		return nil, failed("%s: %w", path, module.Err)
 	}
+	hash := p.hash
 	if module.Signer != nil {
-		algorithms, _ := kernel.ReadAlgorithms(s.machine.Files) // unreadable: nothing is known to be registered
-		judged.Hash = algorithms.Registered(module.Signer.Hash)
+		hash = module.Signer.Hash
+		judged.Hash = facts.Algorithms.Registered(hash)
+	}
+	if p.wanted && module.Signer != nil && !module.Carries {
+		facts.Probes, facts.ProbesErr = s.machine.Prove(machine.QuestionOf(*module.Signer))
 	}
 	var key *trust.Facts
 	if module.Result.Outcome == modsig.Valid {
@@ -77,12 +80,11 @@ func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Fac
 		}
 		s.inquire(&facts, module.Result.Key)
 		facts.Signed = true
-		if p.wanted && !module.Carries {
-			facts.Probes, facts.ProbesErr = s.machine.Prove(machine.QuestionOf(*module.Signer))
-		}
 		key = &facts
+	} else {
+		judged.Probes, judged.ProbesErr = facts.Probes, facts.ProbesErr
 	}
-	subject := s.describeVerdict(path, module.Result.Key, trust.JudgeModule(judged, key))
+	subject := s.describeVerdict(path, hash, module.Result.Key, trust.JudgeModule(judged, key))
 	subject.Kind, subject.Signer = "module", describeSigner(module.Signer)
 	return []subjectDocument{subject}, nil
 }

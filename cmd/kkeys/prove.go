@@ -13,6 +13,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/evidence"
+	"kkeys/kernel"
 	"kkeys/keyring"
 	"kkeys/machine"
 	"kkeys/modsig"
@@ -101,28 +102,24 @@ func (s *session) prove(p proof, facts *trust.Facts) error {
 }
 
 // provePlatform asks with load probes whether .platform is consulted, if a certificate of the firmware's db is there and nowhere else.
-func (s *session) provePlatform(p proof, facts trust.Facts) evidence.Reading {
-	if !p.wanted {
-		return evidence.Reading{}
-	}
-	found, _ := s.machine.Certificates()
+func (s *session) provePlatform(hash string, found []machine.Found, rings []keyring.Ring, status kernel.Status) evidence.Reading {
 	for _, source := range found {
 		c := source.Certificate
-		if source.Where != "db" || c.SubjectKeyID == nil || !trust.OnlyIn(facts.Rings, c, keyring.Platform) {
+		if source.Where != "db" || c.SubjectKeyID == nil || !trust.OnlyIn(rings, c, keyring.Platform) {
 			continue
 		}
-		question, err := machine.QuestionAbout(c, p.hash, nil)
+		question, err := machine.QuestionAbout(c, hash, nil)
 		if err != nil {
 			continue
 		}
 		probes, err := s.machine.Prove(question)
 		if err != nil {
-			return evidence.Reading{}
+			return evidence.Reading{Evidence: err.Error(), Source: "the kernel (init_module)"}
 		}
-		if warning := trust.JudgeProbes(probes, facts.Kernel).Warning; warning != "" {
+		if warning := trust.JudgeProbes(probes, status).Warning; warning != "" {
 			s.warn(warning)
 		}
-		return trust.PlatformConsulted(probes, facts.Kernel)
+		return trust.PlatformConsulted(probes, status)
 	}
-	return evidence.Reading{}
+	return evidence.Reading{Evidence: "no certificate is in .platform and nowhere else", Source: "the kernel (init_module)"}
 }

@@ -22,6 +22,7 @@ type snapshotDocument struct {
 	LeftOut   []string           `json:"left_out"`
 	Keyrings  int                `json:"keyrings"`
 	Inquiries int                `json:"inquiries"`
+	Probed    *int               `json:"probed"`
 }
 
 type recordedDocument struct {
@@ -37,11 +38,13 @@ func (s *session) snapshot() *cli.Command {
 		ArgsUsage: "FILE",
 		Description: "Writes the machine down in FILE: `kkeys --snapshot FILE COMMAND` answers from it, on any operating system. No private key is\n" +
 			"opened; of passwords that wait for MokManager only their size is kept; neither host name nor machine-id is looked at. What\n" +
-			"the kernel thinks of the certificates found on this machine is asked now and kept.\n\n" +
+			"the kernel thinks of the certificates found on this machine is asked now and kept; with --prove by load probes too, so that\n" +
+			"`kkeys --snapshot FILE trusted --prove` has something to go by. Each probe may leave one line in the kernel log.\n\n" +
 			"Exit code 3: the file is written, and something could not be seen; root sees more.",
-		UsageText: "   sudo kkeys snapshot machine.kks\n   kkeys --snapshot machine.kks list\n",
+		UsageText: "   sudo kkeys snapshot --prove machine.kks\n   kkeys --snapshot machine.kks list\n",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Usage: "replace FILE if it is there", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "prove", Usage: "make load probes for every certificate found: modules that can never load (root)", DisableDefaultText: true},
 		},
 		Action: func(c *cli.Context) error {
 			document := &snapshotDocument{Recorded: []recordedDocument{}, LeftOut: []string{}}
@@ -59,13 +62,17 @@ func (s *session) runSnapshot(c *cli.Context, document *snapshotDocument) (int, 
 		return exitYes, usage("a recorded machine is recorded already")
 	}
 	document.Path = c.Args().First()
-	recording, err := s.machine.Record(machine.Recorder{Version: version, Time: time.Now(), Questions: trust.Questions})
+	by := machine.Recorder{Version: version, Time: time.Now(), Questions: trust.Questions}
+	if c.Bool("prove") {
+		by.Prove = probedHash
+	}
+	recording, err := s.machine.Record(by)
 	if err != nil {
 		return exitYes, failed("%w", err)
 	}
 	at := recording.Time()
 	document.Release, document.Time = known(recording.Release()), &at
-	document.Keyrings, document.Inquiries = recording.Keyrings(), recording.Inquiries()
+	document.Keyrings, document.Inquiries, document.Probed = recording.Keyrings(), recording.Inquiries(), recording.Probed()
 	document.LeftOut = append(document.LeftOut, recording.LeftOut()...)
 	for _, k := range recording.Files() {
 		document.Recorded = append(document.Recorded, recordedDocument(k))
@@ -88,13 +95,21 @@ func (s *session) runSnapshot(c *cli.Context, document *snapshotDocument) (int, 
 	return exitYes, nil
 }
 
+// probedHash is the one of the load probes. Whether the kernel finds a key does not depend on it, only whether the kernel has the hash, as this one
+// nearly every kernel has.
+const probedHash = "sha256"
+
 // saySnapshot counts what was recorded by the reasons for it, in the order of the files.
 func (s *session) saySnapshot(document *snapshotDocument) error {
 	if s.json || s.quiet {
 		return nil
 	}
-	s.say("%s: %s, %s, the kernel's answers about %s", printable.Text(document.Path), count(len(document.Recorded), "file", "files"),
-		count(document.Keyrings, "keyring", "keyrings"), count(document.Inquiries, "certificate", "certificates"))
+	probed := "no load probes (--prove makes them)"
+	if n := document.Probed; n != nil {
+		probed = "load probes for " + count(*n, "name of a key", "names of keys")
+	}
+	s.say("%s: %s, %s, the kernel's answers about %s, %s", printable.Text(document.Path), count(len(document.Recorded), "file", "files"),
+		count(document.Keyrings, "keyring", "keyrings"), count(document.Inquiries, "certificate", "certificates"), probed)
 	var reasons []string
 	files := map[string]int{}
 	for _, r := range document.Recorded {

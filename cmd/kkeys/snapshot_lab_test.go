@@ -4,16 +4,19 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 
+	"kkeys/certs"
 	"kkeys/internal/certtest"
 	"kkeys/internal/lab"
+	"kkeys/kernel"
+	"kkeys/modsig"
 )
 
 // A real machine is recorded by root and by an ordinary user, while an enrolment waits; here, on another machine, the snapshots answer
@@ -30,6 +33,7 @@ func TestLabSnapshot(t *testing.T) {
 		}
 		subjects[name] = der
 	}
+	subjects["signed.ko"] = signedPayload(t, foreign)
 	for name, der := range subjects {
 		if err := os.WriteFile(filepath.Join(dir, name), der, 0o600); err != nil {
 			t.Fatal(err)
@@ -47,7 +51,7 @@ func TestLabSnapshot(t *testing.T) {
 	user := func(c lab.Command) lab.Command { c.UID = nobody; return c }
 	commands := []lab.Command{
 		kkeys("enroll", "/srv/mine.der", "--password-file", "/srv/password"),
-		kkeys("snapshot", "/root/machine.kks", "--json"),
+		kkeys("snapshot", "--prove", "/root/machine.kks", "--json"),
 		lab.Shell("cat /root/machine.kks"),
 		user(kkeys("snapshot", "/tmp/user.kks")),
 		lab.Shell("cat /tmp/user.kks"),
@@ -57,12 +61,20 @@ func TestLabSnapshot(t *testing.T) {
 	for _, q := range questions {
 		commands = append(commands, kkeys(strings.Fields(q)...), user(kkeys(strings.Fields(q)...)))
 	}
+	// What only root can ask.
+	proofs := []string{
+		"trusted --prove --json /srv/debian-ca.der /srv/foreign.der", "trusted --prove /srv/microsoft-uefi-ca-2011.der", "trusted --prove --json /srv/signed.ko", "status --prove --json",
+	}
+	proven := len(commands)
+	for _, q := range proofs {
+		commands = append(commands, kkeys(strings.Fields(q)...))
+	}
 	run := boots(t, lab.Machine{Kernel: lab.Kernel61, Files: files, Commands: commands})
 	expect(t, run.Outputs[0], exitYes)
 	expect(t, run.Outputs[1], run.Outputs[1].Code)
 	document := decoded[snapshotDocument](t, "snapshot", run.Outputs[1])
-	if document.Keyrings < 5 || document.Inquiries < 4 || document.Release == nil {
-		t.Errorf("recorded: %d keyrings, %d inquiries, release %v", document.Keyrings, document.Inquiries, document.Release)
+	if document.Keyrings < 5 || document.Inquiries < 4 || document.Release == nil || document.Probed == nil || *document.Probed < 8 {
+		t.Errorf("recorded: %d keyrings, %d inquiries, release %v, probed %v", document.Keyrings, document.Inquiries, document.Release, document.Probed)
 	}
 	for _, n := range document.NotSeen {
 		t.Logf("not seen by root: %s: %s", n.Source, n.Reason)
@@ -91,38 +103,44 @@ func TestLabSnapshot(t *testing.T) {
 			}
 		}
 	}
+	asThere := func(q, path string, want lab.Output) {
+		got := runOn(t, nil, append([]string{"--snapshot", path}, strings.Fields(strings.ReplaceAll(q, "/srv", dir))...)...)
+		same := strings.NewReplacer("--snapshot "+path+" ", "", dir, "/srv")
+		if got.code != want.Code || same.Replace(got.out) != withoutRoot(string(want.Stdout)) || same.Replace(got.err) != withoutRoot(string(want.Stderr)) {
+			t.Errorf("%s on %s: exit code %d\n%s%s\nin the guest: exit code %d\n%s%s", q, filepath.Base(path), got.code, got.out, got.err, want.Code, want.Stdout, want.Stderr)
+		}
+	}
 	for i, q := range questions {
 		for j, path := range []string{byRoot, byUser} {
-			want := run.Outputs[first+2*i+j]
-			got := runOn(t, nil, append([]string{"--snapshot", path}, strings.Fields(strings.ReplaceAll(q, "/srv", dir))...)...)
-			same := strings.NewReplacer("--snapshot "+path+" ", "", dir, "/srv")
-			if got.code != want.Code || same.Replace(got.out) != withoutRoot(want.Stdout) || same.Replace(got.err) != withoutRoot(want.Stderr) {
-				t.Errorf("%s on %s: exit code %d\n%s%s\nin the guest: exit code %d\n%s%s", q, filepath.Base(path), got.code, got.out, got.err, want.Code, want.Stdout, want.Stderr)
-			}
+			asThere(q, path, run.Outputs[first+2*i+j])
 		}
+	}
+	for i, q := range proofs {
+		asThere(q, byRoot, run.Outputs[proven+i])
 	}
 	// The answers are worth comparing.
 	expect(t, run.Outputs[first+2*6], exitYes, `"verdict": "trusted"`)
 	expect(t, run.Outputs[first+2*8], exitNo, `"verdict": "untrusted"`)
+	expect(t, run.Outputs[proven], exitNo, "keyless EKEYREJECTED, keyless-skid EKEYREJECTED", "keyless EKEYREJECTED (unavailable key), keyless-skid EKEYREJECTED (unavailable key)")
+	expect(t, run.Outputs[proven+2], exitNo, "keyless EKEYREJECTED (unavailable key)")
 }
 
-// rootHints are the hints to run kkeys as root, which help nothing where the machine is a recording.
-var rootHints = []struct {
-	pattern *regexp.Regexp
-	instead string
-}{
-	{regexp.MustCompile(`(?m)^kkeys: hint: sudo .*\n`), ""},
-	{regexp.MustCompile(`(?m)^  fix: sudo .*\n`), ""},
-	{regexp.MustCompile(`,\n *"hint": "sudo [^\n]*"`), ""},
-	{regexp.MustCompile(`"fix": "sudo [^\n]*"`), `"fix": null`},
-}
-
-func withoutRoot(output []byte) string {
-	text := string(output)
-	for _, hint := range rootHints {
-		text = hint.pattern.ReplaceAllString(text, hint.instead)
+// signedPayload is a module of the kind that can never load, with a signature of the key.
+func signedPayload(t *testing.T, signer *certtest.Cert) []byte {
+	t.Helper()
+	payload, err := kernel.NewPayload(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return text
+	c, err := certs.ParseDER(signer.DER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := modsig.Sign(payload.Bytes(), signer.Key, c, "sha256", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }
 
 func unpacked(t *testing.T, data []byte) []byte {

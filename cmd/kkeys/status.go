@@ -26,7 +26,15 @@ type statusDocument struct {
 	MOK        mokDocument    `json:"mok"`
 	Kernel     kernelDocument `json:"kernel"`
 	Consulted  []string       `json:"keyrings_consulted"`
+	Platform   platformDoc    `json:"platform"`
 	Findings   []findingDoc   `json:"findings"`
+}
+
+// platformDoc tells whether modules are checked against .platform, which no file shows.
+type platformDoc struct {
+	Consulted *bool   `json:"consulted"` // null: not known
+	Basis     *string `json:"basis"`     // "proven" (by a load probe), "expected" (of this distribution's kernels), null: not known
+	Evidence  string  `json:"evidence"`
 }
 
 type mokDocument struct {
@@ -57,20 +65,22 @@ type findingDoc struct {
 
 func (s *session) status() *cli.Command {
 	return &cli.Command{
-		Name:        "status",
-		Usage:       "one screen: Secure Boot, shim, MOK, enforcement, keyrings consulted",
-		Description: "Shows what decides about modules on this machine, and what could not be seen. Exit code 0: all was seen and nothing\nis wrong; 1: there is a finding; 3: something could not be seen.",
+		Name:  "status",
+		Usage: "one screen: Secure Boot, shim, MOK, enforcement, keyrings consulted",
+		Description: "Shows what decides about modules on this machine, and what could not be seen. Exit code 0: all was seen and nothing\nis wrong; 1: there is a finding; 3: something could not be seen.\n\n" +
+			"Whether modules are checked against .platform shows in no file. Without --prove it is what kernels of this distribution are known to do.",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "prove", Usage: "ask the kernel with load probes whether it looks in .platform (root)", DisableDefaultText: true}},
 		Action: func(c *cli.Context) error {
 			document := &statusDocument{Findings: []findingDoc{}}
 			if c.NArg() > 0 {
 				return s.finish(document, &document.envelope, exitYes, usage("status takes no arguments"))
 			}
-			return s.finish(document, &document.envelope, s.runStatus(document), nil)
+			return s.finish(document, &document.envelope, s.runStatus(document, c.Bool("prove")), nil)
 		},
 	}
 }
 
-func (s *session) runStatus(document *statusDocument) int {
+func (s *session) runStatus(document *statusDocument, prove bool) int {
 	s.statusOfFirmware(document)
 	status := s.machine.Kernel()
 	describeKernel(document, status)
@@ -86,6 +96,7 @@ func (s *session) runStatus(document *statusDocument) int {
 			document.Consulted = append(document.Consulted, rings[i].Name())
 		}
 	}
+	s.describePlatform(document, rings, status, prove)
 	statusFindings(document, rings, status)
 	s.sayStatus(document)
 	switch {
@@ -171,6 +182,40 @@ func (s *session) describeAlgorithms(document *statusDocument) {
 	document.Kernel.HashAlgorithms, document.Kernel.KeyAlgorithms = registered(kernel.Hashes), registered(kernel.KeyAlgorithms)
 }
 
+// describePlatform tells a proof from an expectation.
+func (s *session) describePlatform(document *statusDocument, rings []keyring.Ring, status kernel.Status, prove bool) {
+	d := &document.Platform
+	reading := trust.Consulted(rings, status, keyring.Platform)
+	d.Evidence = reading.Evidence
+	switch expected := status.Distribution.Expect().Platform; {
+	case reading.Answer != evidence.Unknown:
+		d.Consulted, d.Basis = boolOf(reading.Answer), known("proven")
+	case expected != evidence.Unknown && (len(rings) == 0 || keyring.Named(rings, keyring.Platform) != nil):
+		d.Consulted, d.Basis = boolOf(expected), known("expected")
+	}
+	if !prove || reading.Answer != evidence.Unknown {
+		return
+	}
+	found, _ := s.machine.Certificates() // what is missing leaves fewer to ask about
+	proven := s.provePlatform("sha256", found, rings, status)
+	if proven.Answer == evidence.Unknown {
+		document.missing("load probe for .platform", errors.New(proven.Evidence))
+		return
+	}
+	d.Consulted, d.Basis, d.Evidence = boolOf(proven.Answer), known("proven"), proven.Evidence
+	if proven.Answer == evidence.Yes {
+		document.Consulted = append(document.Consulted, keyring.Platform)
+	}
+}
+
+// words is "yes, proven", "no, expected" or "not known".
+func (d platformDoc) words() string {
+	if d.Basis == nil {
+		return notKnown
+	}
+	return yesNo(d.Consulted) + ", " + *d.Basis
+}
+
 // statusFindings are those that need keyrings and kernel together.
 func statusFindings(document *statusDocument, rings []keyring.Ring, status kernel.Status) {
 	for _, name := range []string{keyring.Builtin, keyring.Machine} {
@@ -197,7 +242,7 @@ func (s *session) sayStatus(document *statusDocument) {
 		{"booted through shim", yesNo(document.Shim)}, {"shim's validation off", yesNo(m.ValidationDisabled)},
 		{"MOK list trusted", yesNo(m.TrustedByKernel)}, {"keys in shim's list", number(m.Enrolled)}, {"pending", orNone(m.Pending)},
 		{"module signatures", text(k.ModuleSignatures)}, {"sig_enforce", yesNo(k.SigEnforce)}, {"lockdown", text(k.Lockdown)},
-		{"modules disabled", yesNo(k.ModulesDisabled)}, {"tainted", taint(k.Tainted)}, {"hashes", orNone(k.HashAlgorithms)}, {"key algorithms", orNone(k.KeyAlgorithms)}, {"keyrings consulted", orNone(document.Consulted)},
+		{"modules disabled", yesNo(k.ModulesDisabled)}, {"tainted", taint(k.Tainted)}, {"hashes", orNone(k.HashAlgorithms)}, {"key algorithms", orNone(k.KeyAlgorithms)}, {"keyrings consulted", orNone(document.Consulted)}, {".platform consulted", document.Platform.words()},
 	}
 	_ = table(s.out, nil, rows)
 	for _, f := range document.Findings {

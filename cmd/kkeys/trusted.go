@@ -1,15 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"kkeys/certs"
+	"kkeys/efivars"
 	"kkeys/internal/printable"
+	"kkeys/kernel"
 	"kkeys/keyring"
 	"kkeys/machine"
+	"kkeys/mok"
 	"kkeys/trust"
 )
 
@@ -35,6 +39,7 @@ type gateDocument struct {
 	Evidence  string       `json:"evidence"`
 	Source    string       `json:"source"`
 	Forgeable string       `json:"forgeable_by,omitempty"`
+	Decides   bool         `json:"decides"`
 	Fix       *string      `json:"fix"`
 }
 
@@ -70,12 +75,7 @@ func (s *session) runTrusted(c *cli.Context, document *trustedDocument) (int, er
 	if err != nil {
 		return exitYes, err
 	}
-	facts := trust.Facts{Kernel: s.machine.Kernel()}
-	facts.Rings, facts.RingsErr = s.machine.Keyrings.Rings()
-	if facts.RingsErr != nil {
-		document.missing("keyrings", facts.RingsErr)
-	}
-	facts.Platform = s.provePlatform(proof, facts)
+	facts := s.gather(proof, document)
 	code := exitYes
 	var failures []error
 	for _, path := range paths {
@@ -116,9 +116,38 @@ func (s *session) subjects(path string, p proof, facts *trust.Facts, document *t
 		if err := s.prove(p, facts); err != nil {
 			return subjects, err
 		}
-		subjects = append(subjects, s.describeVerdict(path, certificate, trust.Judge(*facts)))
+		subjects = append(subjects, s.describeVerdict(path, p.hash, certificate, trust.Judge(*facts)))
 	}
 	return subjects, nil
+}
+
+// gather collects what every verdict of this run needs.
+func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
+	facts := trust.Facts{Kernel: s.machine.Kernel(), Today: time.Now().UTC().Format(time.DateOnly)}
+	facts.Rings, facts.RingsErr = s.machine.Keyrings.Rings()
+	if facts.RingsErr != nil {
+		document.missing("keyrings", facts.RingsErr)
+	}
+	facts.Algorithms, _ = kernel.ReadAlgorithms(s.machine.Files) // unreadable: nothing is known to be registered
+	facts.Hash = facts.Algorithms.Registered(p.hash)
+	if _, err := s.machine.Variables.List(); !errors.Is(err, efivars.ErrNotSupported) {
+		state := mok.ReadState(s.machine.Variables, s.machine.Files)
+		facts.Firmware, facts.Pending, facts.DBX = &state, mok.ReadPending(s.machine.Variables), s.machine.FirmwareList(efivars.DBX)
+	}
+	if facts.Receipts, facts.ReceiptsErr = s.machine.Receipts(); facts.ReceiptsErr != nil {
+		document.missing("receipts", facts.ReceiptsErr)
+	}
+	found, unseen := s.machine.Certificates()
+	for _, f := range found {
+		facts.Stored = append(facts.Stored, trust.Stored{Certificate: f.Certificate, Where: f.Where})
+	}
+	for _, n := range unseen {
+		document.missing(n.Source, n.Err)
+	}
+	if p.wanted {
+		facts.Platform = s.provePlatform(p.hash, found, facts.Rings, facts.Kernel)
+	}
+	return facts
 }
 
 // inquire asks the kernel about the certificate, and about the witnesses that name it.
@@ -143,7 +172,7 @@ func (s *session) inquire(facts *trust.Facts, c *certs.Certificate) {
 
 var verdictCodes = map[trust.Value]int{trust.Trusted: exitYes, trust.Untrusted: exitNo, trust.Unknown: exitUnsure}
 
-func (s *session) describeVerdict(path string, c *certs.Certificate, v trust.Verdict) subjectDocument {
+func (s *session) describeVerdict(path, hash string, c *certs.Certificate, v trust.Verdict) subjectDocument {
 	if v.Warning != "" {
 		s.warn(v.Warning)
 	}
@@ -159,11 +188,9 @@ func (s *session) describeVerdict(path string, c *certs.Certificate, v trust.Ver
 		d.Keyring = &v.Keyring
 	}
 	for _, g := range v.Gates {
-		gate := gateDocument{Gate: g.Name, Result: g.Result, Evidence: g.Evidence, Source: g.Source, Forgeable: g.Forgeable}
-		if g.NeedsRoot && !s.elsewhere {
-			gate.Fix = known("sudo kkeys trusted " + shellWord(path))
-		}
-		d.Gates = append(d.Gates, gate)
+		d.Gates = append(d.Gates, gateDocument{
+			Gate: g.Name, Result: g.Result, Evidence: g.Evidence, Source: g.Source, Forgeable: g.Forgeable, Decides: g.Decides, Fix: known(s.fix(g.Mend, path, hash)),
+		})
 	}
 	return d
 }
@@ -190,26 +217,39 @@ func (s *session) printVerdict(d subjectDocument) error {
 	if d.Signer != nil {
 		s.say("  signed with %s and %s by %s", d.Signer.Algorithm, d.Signer.Hash, printable.Text(d.Signer.String()))
 	}
-	var rows [][]string
-	for _, g := range d.Gates {
-		rows = append(rows, []string{string(g.Result), g.Gate, g.Evidence})
-	}
-	if err := table(s.out, nil, rows); err != nil {
-		return failed("table: %w", err)
-	}
-	for _, g := range d.Gates {
-		if g.Fix != nil && d.Verdict != trust.Trusted {
-			s.say("  fix: %s", printable.Text(*g.Fix))
-			break
+	var decide, explain [][]string
+	for i, g := range d.Gates {
+		row := []string{string(g.Result), g.Gate, g.Evidence}
+		switch {
+		case g.Decides:
+			decide = append(decide, row)
+		case i > 0 && d.Gates[i-1].Evidence == g.Evidence:
+			// One reason for several gates; the document has each.
+		default:
+			explain = append(explain, row)
 		}
 	}
+	if err := table(s.out, nil, decide); err != nil {
+		return failed("table: %w", err)
+	}
+	s.say("what may explain it:")
+	if err := table(s.out, nil, explain); err != nil {
+		return failed("table: %w", err)
+	}
+	s.sayFixes(d)
 	return nil
 }
 
-// shellWord quotes a word for a shell, so that a hint can be pasted.
-func shellWord(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" {
-		return s
+// sayFixes gives the commands that mend what stands in the way, in the order of the gates.
+func (s *session) sayFixes(d subjectDocument) {
+	if d.Verdict == trust.Trusted {
+		return
 	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	said := map[string]bool{}
+	for _, g := range d.Gates {
+		if g.Fix != nil && !said[*g.Fix] {
+			s.say("  fix: %s", printable.Text(*g.Fix))
+			said[*g.Fix] = true
+		}
+	}
 }
