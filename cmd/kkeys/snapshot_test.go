@@ -124,15 +124,15 @@ func (refusingProber) Probe(*kernel.Payload, []byte) (*kernel.Attempt, error) {
 	return &kernel.Attempt{Errno: kernel.EPERM}, nil
 }
 
-// rootHints are the hints to run kkeys as root, which help nothing where the machine is a recording.
+// rootHints are the hints to run the same command as root, which help nothing where the machine is a recording.
 var rootHints = []struct {
 	pattern *regexp.Regexp
 	instead string
 }{
 	{regexp.MustCompile(`(?m)^kkeys: hint: sudo .*\n`), ""},
-	{regexp.MustCompile(`(?m)^  fix: sudo .*\n`), ""},
+	{regexp.MustCompile(`(?m)^  fix: sudo kkeys trusted .*\n`), ""},
 	{regexp.MustCompile(`,\n *"hint": "sudo [^\n]*"`), ""},
-	{regexp.MustCompile(`"fix": "sudo [^\n]*"`), `"fix": null`},
+	{regexp.MustCompile(`"fix": "sudo kkeys trusted [^\n]*"`), `"fix": null`},
 }
 
 func withoutRoot(text string) string {
