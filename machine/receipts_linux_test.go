@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"reflect"
@@ -13,50 +14,61 @@ import (
 	"kkeys/machine/machinetest"
 )
 
+// childOf names the machine's folder to the test's own child: limits and the umask are those of a whole process, and tests run beside each other.
+const childOf = "KKEYS_TEST_MACHINE"
+
+// inChild runs the same test again in a process of its own.
+func inChild(t *testing.T, dir string) {
+	t.Helper()
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), childOf+"="+dir)
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // Where the disk takes only a part of the file, the old file stays, and of the new one nothing.
 func TestReceiptsOnAFullDisk(t *testing.T) {
-	for why, prepare := range map[string]func(add func(string)){"the first": func(func(string)) {}, "the second": func(add func(string)) { add("one") }} {
+	if dir := os.Getenv(childOf); dir != "" {
+		// setrlimit(2) cuts a write at this size and sends SIGXFSZ with the next one.
+		signal.Ignore(syscall.SIGXFSZ)
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 64, Max: 64}); err != nil {
+			t.Fatal(err)
+		}
+		if err := add(directory(t, dir), "two"); !errors.Is(err, syscall.EFBIG) {
+			t.Errorf("%v, want EFBIG", err)
+		}
+		return
+	}
+	for _, first := range []bool{true, false} {
 		made := machinetest.Empty(t)
-		m := directory(t, made.Dir)
 		if err := os.MkdirAll(filepath.Join(made.Dir, "var/lib/kkeys"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		prepare(func(text string) {
-			if err := add(m, text); err != nil {
+		if !first {
+			if err := add(directory(t, made.Dir), "one"); err != nil {
 				t.Fatal(err)
 			}
-		})
+		}
 		before := contents(t, made.Dir)
-		// setrlimit(2) cuts a write at this size and sends SIGXFSZ with the next one.
-		signal.Ignore(syscall.SIGXFSZ)
-		defer signal.Reset(syscall.SIGXFSZ)
-		var old syscall.Rlimit
-		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 64, Max: old.Max}); err != nil {
-			t.Fatal(err)
-		}
-		err := add(m, "two")
-		if rerr := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); rerr != nil {
-			t.Fatal(rerr)
-		}
-		if !errors.Is(err, syscall.EFBIG) {
-			t.Errorf("%s: %v, want EFBIG", why, err)
-		}
+		inChild(t, made.Dir)
 		if after := contents(t, made.Dir); !reflect.DeepEqual(after, before) {
-			t.Errorf("%s: it was\n%v\nand is\n%v", why, before, after)
+			t.Errorf("first %v: it was\n%v\nand is\n%v", first, before, after)
 		}
 	}
 }
 
 // The modes do not depend on the umask, nor on what the folder above allows.
 func TestReceiptsWithAnotherUmask(t *testing.T) {
-	made := machinetest.Empty(t)
-	defer syscall.Umask(syscall.Umask(0o077))
-	if err := add(directory(t, made.Dir), "one"); err != nil {
-		t.Fatal(err)
+	if dir := os.Getenv(childOf); dir != "" {
+		syscall.Umask(0o077)
+		if err := add(directory(t, dir), "one"); err != nil {
+			t.Fatal(err)
+		}
+		return
 	}
+	made := machinetest.Empty(t)
+	inChild(t, made.Dir)
 	for path, mode := range map[string]fs.FileMode{receiptsFile: 0o644, "var/lib/kkeys": fs.ModeDir | 0o755} {
 		if info, err := os.Stat(filepath.Join(made.Dir, path)); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
