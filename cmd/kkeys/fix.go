@@ -6,11 +6,18 @@ import (
 	"kkeys/trust"
 )
 
-// fixes are the commands for what mends a gate; FILE stands for what was asked about, HASH for the hash that it needs.
+// asked is what a verdict is about, as far as commands name it.
+type asked struct {
+	path        string // as the user gave it
+	certificate string // the file of the certificate; empty when it is in none
+	hash        string // that modules are signed with
+}
+
+// fixes are the commands for what mends a gate; words in capitals stand for parts of it.
 var fixes = map[trust.Mend]string{
 	trust.MendRoot:         "sudo kkeys trusted FILE",
 	trust.MendProve:        "sudo kkeys trusted --prove FILE",
-	trust.MendEnroll:       "sudo kkeys enroll FILE",
+	trust.MendEnroll:       "sudo kkeys enroll CERTIFICATE",
 	trust.MendConfirm:      "reboot",
 	trust.MendCancel:       "sudo kkeys cancel",
 	trust.MendSecureBoot:   "systemctl reboot --firmware-setup",
@@ -23,11 +30,12 @@ var fixes = map[trust.Mend]string{
 }
 
 // fix words what mends a gate; empty when nothing is known to. On a recorded machine nobody can ask again.
-func (s *session) fix(mend trust.Mend, path, hash string) string {
-	if s.elsewhere && (mend == trust.MendRoot || mend == trust.MendProve) {
+func (s *session) fix(mend trust.Mend, about asked) string {
+	switch {
+	case s.elsewhere && (mend == trust.MendRoot || mend == trust.MendProve), mend == trust.MendEnroll && about.certificate == "":
 		return ""
 	}
-	return strings.NewReplacer("FILE", shellWord(path), "HASH", hash).Replace(fixes[mend])
+	return strings.NewReplacer("FILE", shellWord(about.path), "CERTIFICATE", shellWord(about.certificate), "HASH", about.hash).Replace(fixes[mend])
 }
 
 // shellWord quotes a word for a shell, so that a hint can be pasted.

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kkeys/certs"
 	"kkeys/machine"
@@ -65,10 +66,13 @@ func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Fac
 	if errors.Is(module.Err, modsig.ErrDamaged) {
 		return nil, failed("%s: %w", path, module.Err)
 	}
-	hash := p.hash
+	about := asked{path: path, hash: p.hash}
+	if file, ok := strings.CutPrefix(module.Where, "file:"); ok {
+		about.certificate = file
+	}
 	if module.Signer != nil {
-		hash = module.Signer.Hash
-		judged.Hash = facts.Algorithms.Registered(hash)
+		about.hash = module.Signer.Hash
+		judged.Hash = facts.Algorithms.Registered(about.hash)
 	}
 	if p.wanted && module.Signer != nil && !module.Carries {
 		facts.Probes, facts.ProbesErr = s.machine.Prove(machine.QuestionOf(*module.Signer))
@@ -84,7 +88,7 @@ func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Fac
 	} else {
 		judged.Probes, judged.ProbesErr = facts.Probes, facts.ProbesErr
 	}
-	subject := s.describeVerdict(path, hash, module.Result.Key, trust.JudgeModule(judged, key))
+	subject := s.describeVerdict(about, module.Result.Key, trust.JudgeModule(judged, key))
 	subject.Kind, subject.Signer = "module", describeSigner(module.Signer)
 	return []subjectDocument{subject}, nil
 }

@@ -92,7 +92,7 @@ func TestTrustedModule(t *testing.T) {
 		{"mok.ko", mok, exitYes, []string{"mok.ko: trusted, .machine", "signed with rsa and sha256 by CN=My MOK, serial number 01", "verifies with CN=My MOK"}},
 		{"mok.ko.gz", gzipped(t, mok), exitYes, []string{"trusted, .machine"}},
 		{"skid.ko", bySKID, exitYes, []string{"by key id aa01", "as the module names it"}},
-		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key"}},
+		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key", "fix: sudo kkeys enroll /var/lib/dkms/mok.pub\n"}},
 		{"foreign.ko", foreign, exitUnsure, []string{"unknown", "no certificate found on this machine"}},
 		{"changed.ko", changed, exitUnsure, []string{"unknown", "changed after signing"}},
 		{"carries.ko", carries, exitUnsure, []string{"unknown", "brings certificates along"}},

@@ -116,7 +116,7 @@ func (s *session) subjects(path string, p proof, facts *trust.Facts, document *t
 		if err := s.prove(p, facts); err != nil {
 			return subjects, err
 		}
-		subjects = append(subjects, s.describeVerdict(path, p.hash, certificate, trust.Judge(*facts)))
+		subjects = append(subjects, s.describeVerdict(asked{path, path, p.hash}, certificate, trust.Judge(*facts)))
 	}
 	return subjects, nil
 }
@@ -172,11 +172,11 @@ func (s *session) inquire(facts *trust.Facts, c *certs.Certificate) {
 
 var verdictCodes = map[trust.Value]int{trust.Trusted: exitYes, trust.Untrusted: exitNo, trust.Unknown: exitUnsure}
 
-func (s *session) describeVerdict(path, hash string, c *certs.Certificate, v trust.Verdict) subjectDocument {
+func (s *session) describeVerdict(about asked, c *certs.Certificate, v trust.Verdict) subjectDocument {
 	if v.Warning != "" {
 		s.warn(v.Warning)
 	}
-	d := subjectDocument{Path: path, Kind: "certificate", Verdict: v.Value}
+	d := subjectDocument{Path: about.path, Kind: "certificate", Verdict: v.Value}
 	if c != nil {
 		details := c.Details()
 		d.Certificate = &details
@@ -189,7 +189,7 @@ func (s *session) describeVerdict(path, hash string, c *certs.Certificate, v tru
 	}
 	for _, g := range v.Gates {
 		d.Gates = append(d.Gates, gateDocument{
-			Gate: g.Name, Result: g.Result, Evidence: g.Evidence, Source: g.Source, Forgeable: g.Forgeable, Decides: g.Decides, Fix: known(s.fix(g.Mend, path, hash)),
+			Gate: g.Name, Result: g.Result, Evidence: g.Evidence, Source: g.Source, Forgeable: g.Forgeable, Decides: g.Decides, Fix: known(s.fix(g.Mend, about)),
 		})
 	}
 	return d
