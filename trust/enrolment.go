@@ -127,7 +127,7 @@ func shimGate(f Facts) Gate {
 	case evidence.Yes:
 		gate.Evidence = "booted through shim"
 	case evidence.No:
-		gate.Evidence, gate.Mend = "not booted through shim, so there is nobody to hand keys of the machine's owner to the kernel ("+gate.Evidence+")", MendBootOrder
+		gate.Evidence = "not booted through shim, so there is nobody to hand keys of the machine's owner to the kernel (" + gate.Evidence + ")"
 	}
 	return gate
 }

@@ -118,7 +118,7 @@ func TestExplanations(t *testing.T) {
 		{"in db and enrolled", nil, func(f *Facts) { f.Stored = append(f.Stored, Stored{f.Certificate, "db"}) }, GateShim, Pass, "", "through shim"},
 		{"builtin", nil, func(f *Facts) { f.Inquiry = answers(f.Certificate, f.Rings, at(nil, builtin)) }, GateShim, NotApplicable, "", "needs none of that"},
 		{"through shim", nil, nil, GateShim, Pass, "", "through shim"},
-		{"not through shim", nil, func(f *Facts) { f.Firmware.Shim = no() }, GateShim, Fail, MendBootOrder, "nobody"},
+		{"not through shim", nil, func(f *Facts) { f.Firmware.Shim = no() }, GateShim, Fail, "", "nobody"},
 		{"list trusted", nil, nil, GateTrustList, Pass, "", "MokListTrustedRT"},
 		{"list not trusted", nil, func(f *Facts) { f.Firmware.Trusted = no() }, GateTrustList, Fail, MendTrustList, "go to .platform"},
 		{"list not trusted, Debian", nil, func(f *Facts) { f.Firmware.Trusted, f.Kernel.Distribution.ID = no(), "debian" }, GateTrustList, NotApplicable, "", "do not ask"},

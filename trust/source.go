@@ -61,7 +61,6 @@ const (
 	MendValidation   Mend = "validation"    // switch shim's validation on
 	MendTrustList    Mend = "trust-list"    // let shim tell the kernel to trust its list
 	MendCancel       Mend = "cancel"        // take back what MokManager left
-	MendBootOrder    Mend = "boot-order"    // boot through shim
 	MendReboot       Mend = "reboot"        // what root changed lasts until then
 	MendHash         Mend = "hash"          // load the hash's module
 	MendKeyAlgorithm Mend = "key-algorithm" // load the key algorithm's module

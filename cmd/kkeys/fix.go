@@ -23,7 +23,6 @@ var fixes = map[trust.Mend]string{
 	trust.MendSecureBoot:   "systemctl reboot --firmware-setup",
 	trust.MendValidation:   "sudo mokutil --enable-validation",
 	trust.MendTrustList:    "sudo mokutil --trust-mok",
-	trust.MendBootOrder:    "efibootmgr -v",
 	trust.MendReboot:       "reboot",
 	trust.MendHash:         "sudo modprobe crypto-HASH",
 	trust.MendKeyAlgorithm: "sudo modprobe ecdsa_generic",

@@ -92,7 +92,7 @@ func TestTrustedModule(t *testing.T) {
 		{"mok.ko", mok, exitYes, []string{"mok.ko: trusted, .machine", "signed with rsa and sha256 by CN=My MOK, serial number 01", "verifies with CN=My MOK"}},
 		{"mok.ko.gz", gzipped(t, mok), exitYes, []string{"trusted, .machine"}},
 		{"skid.ko", bySKID, exitYes, []string{"by key id aa01", "as the module names it"}},
-		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key", "fix: sudo kkeys enroll /var/lib/dkms/mok.pub\n"}},
+		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key"}},
 		{"foreign.ko", foreign, exitUnsure, []string{"unknown", "no certificate found on this machine"}},
 		{"changed.ko", changed, exitUnsure, []string{"unknown", "changed after signing"}},
 		{"carries.ko", carries, exitUnsure, []string{"unknown", "brings certificates along"}},
@@ -141,5 +141,19 @@ func TestTrustedModule(t *testing.T) {
 	got := runOn(t, m, "trusted", "--prove", filepath.Join(dir, "one.der"))
 	if got.code != exitYes || !strings.Contains(squeeze(got.out), "unknown load-probe") {
 		t.Errorf("--prove on a recording: exit code %d\n%s%s", got.code, got.out, got.err)
+	}
+}
+
+// What enrolls the key of a module names the certificate, not the module.
+func TestTrustedModuleFix(t *testing.T) {
+	module, dkms := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("dkms")}, SKID: []byte{7}, Key: certtest.RSA(2048, 31)}, false)
+	m, made := statusMachine(t)
+	made.Write("var/lib/dkms/mok.pub", string(dkms.DER))
+	made.Write("it.ko", string(module))
+	for path, want := range map[string]string{"it.ko": "/var/lib/dkms/mok.pub", "var/lib/dkms/mok.pub": filepath.Join(made.Dir, "var/lib/dkms/mok.pub")} {
+		got := runOn(t, m, "trusted", filepath.Join(made.Dir, path))
+		if got.code != exitNo || !strings.Contains(got.out, "\n  fix: sudo kkeys enroll "+want+"\n") {
+			t.Errorf("%s: exit code %d\n%s%s", path, got.code, got.out, got.err)
+		}
 	}
 }
