@@ -23,12 +23,12 @@ const (
 // boot are the files of an installed Debian on the EFI System Partition, from the packages: Debian's own folder, and the
 // folder for machines that have no boot entry, where shim finds fallback, which makes the entry from BOOTX64.CSV.
 var boot = []struct{ on, from string }{
-	{"/EFI/debian/shimx64.efi", "/usr/lib/shim/shimx64.efi.signed"},
+	{"/EFI/debian/shimx64.efi", shim},
 	{"/EFI/debian/mmx64.efi", mokManager},
 	{"/EFI/debian/fbx64.efi", "/usr/lib/shim/fbx64.efi.signed"},
 	{"/EFI/debian/grubx64.efi", "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"},
 	{"/EFI/debian/BOOTX64.CSV", "/usr/lib/shim/BOOTX64.CSV"},
-	{"/EFI/BOOT/BOOTX64.EFI", "/usr/lib/shim/shimx64.efi.signed"},
+	{"/EFI/BOOT/BOOTX64.EFI", shim},
 	{"/EFI/BOOT/fbx64.efi", "/usr/lib/shim/fbx64.efi.signed"},
 	{"/EFI/BOOT/mmx64.efi", mokManager},
 }
@@ -36,7 +36,7 @@ var boot = []struct{ on, from string }{
 const mokManager = "/usr/lib/shim/mmx64.efi.signed"
 
 // disk writes a disk image: a partition table and one EFI System Partition with the boot files and these others, given as
-// name on the partition and path on this machine.
+// name on the partition and path on this machine; they take the place of boot files of the same name.
 func (p *Parts) disk(ctx context.Context, image string, withoutMokManager bool, others map[string]string) error {
 	file, err := os.Create(image)
 	if err != nil {
@@ -63,7 +63,7 @@ func (p *Parts) disk(ctx context.Context, image string, withoutMokManager bool, 
 		return err
 	}
 	for _, f := range boot {
-		if withoutMokManager && f.from == mokManager {
+		if _, replaced := others[f.on]; replaced || withoutMokManager && f.from == mokManager {
 			continue
 		}
 		if err := esp.copy(ctx, p.path(f.from), f.on); err != nil {

@@ -29,6 +29,8 @@ type Machine struct {
 	Kernel            Kernel // "" is Kernel61
 	CommandLine       string // added to the kernel's, such as "module.sig_enforce=1"
 	WithoutMokManager bool   // MokManager's binary is missing on the disk
+	Keys              *Keys  // the firmware's keys; nil: Microsoft's, or none with SecureBootOff
+	Shim              []byte // in place of Debian's; for its part it must be signed with a key in the firmware's db
 	Variables         []byte // EFI variables that an earlier Run left; nil: those of a fresh installation
 	Files             map[string]File
 	Commands          []Command
@@ -95,9 +97,12 @@ func (m Machine) Boot(t testing.TB) (*Run, error) {
 
 // assemble makes the machine's disk and variables.
 func (p *Parts) assemble(ctx context.Context, m Machine, folder string) (hardware, error) {
-	h := hardware{!m.SecureBootOff, filepath.Join(folder, "variables"), filepath.Join(folder, "disk")}
+	h := hardware{!m.SecureBootOff || m.Keys != nil, filepath.Join(folder, "variables"), filepath.Join(folder, "disk")}
 	if m.Variables == nil {
 		fresh, err := p.installed(ctx, h.secureBoot, folder)
+		if err == nil && m.Keys != nil {
+			fresh, err = m.Keys.install(fresh, !m.SecureBootOff)
+		}
 		if err != nil {
 			return h, err
 		}
@@ -126,11 +131,23 @@ func (p *Parts) assemble(ctx context.Context, m Machine, folder string) (hardwar
 	if err := os.WriteFile(menu, fmt.Appendf(nil, start, m.CommandLine), 0o600); err != nil {
 		return h, err
 	}
-	return h, p.disk(ctx, h.disk, m.WithoutMokManager, map[string]string{
+	others := map[string]string{
 		"/vmlinuz":             p.path("/boot/vmlinuz-" + release),
 		"/initrd.img":          initrd.Name(),
 		"/EFI/debian/grub.cfg": menu,
-	})
+	}
+	if m.Shim != nil {
+		own := filepath.Join(folder, "shim")
+		if err := os.WriteFile(own, m.Shim, 0o600); err != nil {
+			return h, err
+		}
+		for _, f := range boot {
+			if f.from == shim {
+				others[f.on] = own
+			}
+		}
+	}
+	return h, p.disk(ctx, h.disk, m.WithoutMokManager, others)
 }
 
 // start is GRUB's configuration. A panic resets the machine at once, which ends it.

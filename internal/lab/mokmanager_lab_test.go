@@ -20,7 +20,10 @@ import (
 )
 
 // signer is a key for modules: the private key as PEM, the certificate as DER.
-type signer struct{ key, certificate []byte }
+type signer struct {
+	key, certificate []byte
+	private          *rsa.PrivateKey
+}
 
 func newSigner(t *testing.T, name string) signer {
 	t.Helper()
@@ -45,7 +48,7 @@ func newSigner(t *testing.T, name string) signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer{pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), certificate}
+	return signer{pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), certificate, key}
 }
 
 const password = "lab Pass.123"

@@ -19,7 +19,7 @@ import (
 
 // hardware is what a machine is made of: files on this machine.
 type hardware struct {
-	secureBoot bool
+	secureBoot bool   // the firmware knows it; on if its variables say so
 	variables  string // NVRAM, changed by the machine
 	disk       string
 }
