@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"kkeys/efivars"
 	"kkeys/evidence"
@@ -34,16 +33,11 @@ var archNames = map[uint16]string{
 // inspect reads an EFI program. It is shim when it has a section .vendor_cert (shim's cert.S), which neither MokManager nor any other
 // loader has; a program without a string table has the name cut to 8 bytes. A flaw in its signatures is no error.
 func (m *Machine) inspect(path string) (loader, error) {
-	file, err := m.Files.Open(path)
+	file, err := m.open(path)
 	if err != nil {
 		return loader{}, err
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil {
-		return loader{}, err
-	} else if !info.Mode().IsRegular() {
-		return loader{}, fmt.Errorf("/%s is no file: %w", path, fs.ErrInvalid)
-	}
 	data, err := io.ReadAll(io.LimitReader(file, loaderMax+1))
 	if err != nil {
 		return loader{}, err

@@ -92,7 +92,7 @@ type witness struct {
 	root    fs.FS
 	failed  map[string]error  // what is there and cannot be reached
 	links   map[string]string // absolute links, which lead elsewhere below the root
-	folders map[string]error  // that were listed
+	folders map[string]error  // that were looked at or listed
 	files   map[string]bool   // that were opened
 }
 
@@ -127,7 +127,11 @@ func (w *witness) ReadDir(name string) ([]fs.DirEntry, error) {
 // Stat implements fs.StatFS.
 func (w *witness) Stat(name string) (fs.FileInfo, error) {
 	info, err := fs.Stat(w.root, name)
-	w.note(name, err, func() {})
+	w.note(name, err, func() {
+		if _, listed := w.folders[name]; info.IsDir() && !listed {
+			w.folders[name] = nil
+		}
+	})
 	return info, err
 }
 

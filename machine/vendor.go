@@ -28,18 +28,37 @@ func (m *Machine) VendorCertificates() (found []Found, unseen []NotSeen) {
 	if shim := mok.ReadState(m.Variables, m.Files).Shim; shim.Answer != evidence.Yes {
 		return nil, nil
 	}
-	paths, err := m.shims()
+	booted, err := m.booted()
+	if err == nil {
+		var all []*certs.Certificate
+		switch all, err = m.vendorCertificates(booted); {
+		case err == nil, errors.Is(err, errVendor):
+			return vendors(booted, all, err)
+		case errors.Is(err, errNoShim):
+			err = nil // another program was started first
+		}
+	}
+	paths, err := m.otherShims(err)
 	if err != nil {
 		return nil, []NotSeen{{"shim's own certificates", err}}
 	}
 	for _, p := range paths {
 		all, err := m.vendorCertificates(p)
-		if err != nil && !errors.Is(err, errNoShim) {
-			unseen = append(unseen, NotSeen{"/" + p, err})
+		if errors.Is(err, errNoShim) {
+			continue
 		}
-		for _, c := range all {
-			found = append(found, Found{c, InShim})
-		}
+		more, missed := vendors(p, all, err)
+		found, unseen = append(found, more...), append(unseen, missed...)
+	}
+	return found, unseen
+}
+
+func vendors(path string, all []*certs.Certificate, err error) (found []Found, unseen []NotSeen) {
+	if err != nil {
+		unseen = append(unseen, NotSeen{"/" + path, err})
+	}
+	for _, c := range all {
+		found = append(found, Found{c, InShim})
 	}
 	return found, unseen
 }
@@ -56,28 +75,21 @@ func (m *Machine) vendorCertificates(p string) (all []*certs.Certificate, err er
 	for i, der := range ders {
 		c, err := certs.ParseDER(der)
 		if err != nil {
-			return nil, fmt.Errorf("certificate %d in .vendor_cert: %w", i+1, err)
+			return nil, fmt.Errorf("%w: certificate %d: %w", errVendor, i+1, err)
 		}
 		all = append(all, c)
 	}
 	return all, nil
 }
 
-// shims gives the path of the shim that started this system, else of all that can be seen.
-func (m *Machine) shims() ([]string, error) {
-	booted, err := m.booted()
-	if err == nil {
-		program, e := m.inspect(booted)
-		if err = e; err == nil && program.shim {
-			return []string{booted}, nil
-		}
-	}
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, err
+// otherShims gives the paths of all programs that may be shim, where the one that started this system was not found, or was none; why says why.
+func (m *Machine) otherShims(why error) ([]string, error) {
+	if errors.Is(why, fs.ErrPermission) {
+		return nil, why
 	}
 	mounts, e := m.mounts()
 	if e != nil {
-		return nil, errors.Join(err, e)
+		return nil, errors.Join(why, e)
 	}
 	var paths []string
 	for _, mount := range mounts {
@@ -91,7 +103,7 @@ func (m *Machine) shims() ([]string, error) {
 		paths = append(paths, more...)
 	}
 	if len(paths) == 0 {
-		return nil, err // why the booted one could not be found; nothing if it is no shim
+		return nil, why
 	}
 	return paths, nil
 }

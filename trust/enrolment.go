@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"kkeys/certs"
 	"kkeys/evidence"
@@ -88,9 +89,10 @@ func enrolledGate(f Facts) Gate {
 	return gate
 }
 
-// enroll is the way out where it leads somewhere: shim is there to ask, and the kernel takes the certificate.
+// enroll is the way out where it leads somewhere: shim is there to ask, the kernel takes the certificate, and it would not take the place of
+// another key.
 func (f Facts) enroll() Mend {
-	if f.Firmware.Shim.Answer == evidence.No || f.Inquiry != nil && f.Inquiry.Refused != nil {
+	if f.Firmware.Shim.Answer == evidence.No || f.Inquiry != nil && f.Inquiry.Refused != nil || len(f.sameName()) > 0 {
 		return ""
 	}
 	return MendEnroll
@@ -252,24 +254,30 @@ func linksGate(f Facts) Gate {
 // certificates with the same name and id the kernel logs both as loaded and keeps the last.
 func sameNameGate(f Facts, found location) Gate {
 	gate := Gate{Name: GateSameName, Result: Pass, Source: stores}
-	var others []string
-	for _, s := range f.Stored {
-		if s.loaded() && s.Certificate.KernelName() == f.Certificate.KernelName() && !s.Certificate.SameKey(f.Certificate) && !slices.Contains(others, s.Where) {
-			others = append(others, s.Where)
-		}
-	}
+	others := f.sameName()
+	where := strings.Join(others, ", ")
 	switch {
 	case len(others) == 0 && len(f.Stored) == 0:
 		gate.Result, gate.Evidence = ResultUnknown, "no certificate was found that the kernel could have loaded"
 	case len(others) == 0:
 		gate.Evidence = "no certificate with its name and id, but another key, was found where the kernel loads from"
 	case found.gate.Result == Pass:
-		gate.Evidence = fmt.Sprintf("there is another key of its name and id (%v), but the kernel has this one", others)
+		gate.Evidence = fmt.Sprintf("there is another key of its name and id (%s), but the kernel has this one", where)
 	default:
 		gate.Result = Fail
-		gate.Evidence = fmt.Sprintf("there is another key of its name and id (%v): a keyring keeps only the one that it was given last", others)
+		gate.Evidence = fmt.Sprintf("there is another key of its name and id (%s): a keyring keeps only the one that it was given last", where)
 	}
 	return gate
+}
+
+// sameName gives the stores that hold another key of the certificate's name and id.
+func (f Facts) sameName() (where []string) {
+	for _, s := range f.Stored {
+		if s.loaded() && s.Certificate.KernelName() == f.Certificate.KernelName() && !s.Certificate.SameKey(f.Certificate) && !slices.Contains(where, s.Where) {
+			where = append(where, s.Where)
+		}
+	}
+	return where
 }
 
 // Stored is a certificate that was found on the machine, and the store: "mok", "vendor", "db", "kek", "kernel-image", or "file:" and a path.

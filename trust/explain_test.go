@@ -182,6 +182,7 @@ func TestExplanations(t *testing.T) {
 		{"enrolment not needed", nil, func(f *Facts) { f.Inquiry = answers(f.Certificate, f.Rings, at(nil, builtin)) }, GateEnrolled, NotApplicable, "", "needs none"},
 		{"nobody asked", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled = listOf() }, GateEnrolled, Fail, MendEnroll, "neither enrolled nor pending"},
 		{"nobody asked, and there is no shim", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.Firmware.Shim = listOf(), no() }, GateEnrolled, Fail, "", "neither enrolled nor pending"},
+		{"nobody asked, and it would replace another key", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.Stored = listOf(), []Stored{{other, "mok"}} }, GateEnrolled, Fail, "", "neither enrolled nor pending"},
 		{"nobody asked, and the kernel refuses it", nil, func(f *Facts) { f.Firmware.Enrolled, f.Inquiry.Refused = listOf(), keyring.ErrMalformed }, GateEnrolled, Fail, "", ""},
 		{"who asked is not known", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.ReceiptsErr = listOf(), keyring.ErrMalformed }, GateEnrolled, Fail, MendEnroll, "cannot be told"},
 		{"pending", nil, func(f *Facts) { gone(f); asked(f, boot); pending(t, f) }, GateEnrolled, Fail, MendConfirm, "in this boot: confirm"},

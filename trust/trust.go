@@ -185,7 +185,7 @@ func (v *Verdict) finish() {
 
 // prove lets load probes decide: they are the kernel's answer to the very question.
 func (v *Verdict) prove(f Facts) {
-	gate := Gate{Name: GateProbe, Source: initModule, Decides: true}
+	gate := Gate{Name: GateProbe, Source: initModule}
 	switch {
 	case f.ProbesErr != nil:
 		gate.Result, gate.Evidence = ResultUnknown, f.ProbesErr.Error()
@@ -196,7 +196,7 @@ func (v *Verdict) prove(f Facts) {
 		gate.Result = map[Value]Result{Trusted: Pass, Untrusted: Fail, Unknown: ResultUnknown}[probed.Value]
 		gate.Evidence = probed.Evidence + " (" + probed.Seen + ")"
 		v.Warning = probed.Warning
-		if probed.Value != Unknown {
+		if gate.Decides = probed.Value != Unknown; gate.Decides {
 			v.Value, v.Proof = probed.Value, LoadProbe
 		}
 	}
