@@ -53,7 +53,7 @@ func (s *session) list() *cli.Command {
 		ArgsUsage: "[KEYRING…]",
 		Description: "Shows .builtin_trusted_keys, .secondary_trusted_keys, .machine, .platform and .blacklist of the running kernel, or the\n" +
 			"keyrings named. The kernel gives no certificate back: each is looked for in shim and its list, in the firmware's db and\n" +
-			"KEK, in the places where tools keep keys, in the kernel's image and in the files given, and joined by name and key id.\n\nThe kernel shows its keyrings to root only.",
+			"KEK, in the places where tools keep keys, in the kernel's image and in the files given, and joined by name and\nkey id: that is a match, and no proof that it is the same key (see `kkeys trusted`).\n\nThe kernel shows its keyrings to root only.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "blacklist", Usage: "also list the hashes of .blacklist", DisableDefaultText: true},
 			&cli.StringSliceFlag{Name: "cert", Usage: "look for certificates in `FILE` too (DER or PEM); may be repeated"},
@@ -243,7 +243,7 @@ func (s *session) printRings(rings []ringDocument) error {
 		if len(rows) == 0 {
 			continue
 		}
-		header := []string{"NAME", "KEY ID", "ALGORITHM", "VALID UNTIL", "FOUND IN", "SUBJECT"}
+		header := []string{"NAME", "KEY ID", "ALGORITHM", "VALID UNTIL", "FOUND BY ID IN", "SUBJECT"}
 		if err := table(s.out, header, rows); err != nil {
 			return failed("table: %w", err)
 		}

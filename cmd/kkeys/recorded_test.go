@@ -239,3 +239,29 @@ func TestBlacklistedModule(t *testing.T) {
 		}
 	}
 }
+
+// show tells where a recorded machine has a certificate: the stores that hold it, and the keyrings with an entry of its name and id, which
+// another key can have too.
+func TestShowJoins(t *testing.T) {
+	for file, want := range map[string]string{
+		"mine.der":                      "found in mok, file:/var/lib/shim-signed/mok/MOK.der\nkeyrings .machine (by name and id: no proof)",
+		"same-name.der":                 "found in file:/etc/uefi/certs/same-name.crt\nkeyrings .machine (by name and id: no proof)",
+		"foreign.der":                   "found in file:/var/lib/dkms/mok.pub\nkeyrings none (by name and id: no proof)",
+		"../certs/debian-ca.der":        "found in mok, vendor\nkeyrings .machine (by name and id: no proof)",
+		"../certs/snakeoil-ovmf-pk.der": "found in none\nkeyrings none (by name and id: no proof)",
+	} {
+		for _, form := range []string{"--quiet=false", "--json"} {
+			got := runOn(t, nil, "--snapshot", filepath.Join(machines, "6.12-enrolled.kks"), form, "show", filepath.Join(machines, file))
+			if form == "--json" {
+				if err := validate("show", []byte(got.out)); err != nil {
+					t.Errorf("%s: %v", file, err)
+				}
+			} else if got.code != exitYes || !strings.Contains(squeeze(got.out), want) {
+				t.Errorf("%s: exit code %d, want %q\n%s%s", file, got.code, want, got.out, got.err)
+			}
+		}
+	}
+	if got := runOn(t, nil, "--root", t.TempDir(), "--json", "show", filepath.Join(machines, "mine.der")); got.code != exitYes || !strings.Contains(got.out, `"keyrings": null`) {
+		t.Errorf("without keyrings: exit code %d\n%s%s", got.code, got.out, got.err)
+	}
+}
