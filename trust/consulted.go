@@ -1,6 +1,9 @@
 package trust
 
 import (
+	"fmt"
+	"slices"
+
 	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -90,4 +93,16 @@ func Questions(rings []keyring.Ring) []keyring.Restriction {
 		questions = append(questions, keyring.ByRing(ring.Serial))
 	}
 	return questions
+}
+
+// before tells whether a release is older than major.minor; Unknown when it cannot be read.
+func before(release string, major, minor int) evidence.Answer {
+	var a, b int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &a, &b); n != 2 {
+		return evidence.Unknown
+	}
+	if slices.Compare([]int{a, b}, []int{major, minor}) < 0 {
+		return evidence.Yes
+	}
+	return evidence.No
 }

@@ -22,27 +22,33 @@ func (f Facts) storedIn(where string) bool {
 	})
 }
 
-// otherWay says why a key's way over shim does not matter, empty where it does: for a key out of MokListRT, and for one that is nowhere, since
-// that is where it can be enrolled.
-func (f Facts) otherWay(found location) string {
+// otherWay says why a key's way over shim does not matter, and where that was seen; empty where it does: for a key out of MokListRT, and for one
+// that is nowhere, since that is where it can be enrolled.
+func (f Facts) otherWay(found location) (why, source string) {
 	itself := []string{keyring.Builtin, keyring.System, keyring.Secondary}
 	if f.RingsErr != nil {
 		itself = itself[:2] // for an ordinary user .secondary stands for all that it links
 	}
 	switch {
 	case found.at != nil && slices.Contains(itself, found.at.ring):
-		return "its key is in " + found.at.ring + ", which needs none of that"
+		return "its key is in " + found.at.ring + ", which needs none of that", found.gate.Source
 	case f.Firmware == nil:
-		return "there are no EFI variables: no key comes from the firmware or from shim"
-	case !f.Firmware.Enrolled.Has(f.Certificate.Raw) && f.storedIn("db"):
-		return "it is in the firmware's db, which the kernel loads into .platform in any case"
+		return "there are no EFI variables: no key comes from the firmware or from shim", "efivars"
+	case !f.Firmware.Enrolled.Has(f.Certificate.Raw) && f.storedIn("db") && f.loadsDB():
+		return "it is in the firmware's db, which the kernel loads into .platform", "efivars/db"
 	}
-	return ""
+	return "", ""
+}
+
+// loadsDB: keys of the firmware's db get into .platform (load_uefi.c, load_uefi_certs), and that is of use for modules, as far as is known.
+func (f Facts) loadsDB() bool {
+	return f.Firmware.IgnoreDB.Answer != evidence.Yes && f.Kernel.Built("LOAD_UEFI_KEYS").Answer != evidence.No &&
+		f.Platform.Answer != evidence.No && f.Kernel.Distribution.Expect().Platform != evidence.No
 }
 
 // overShim gives the gates of a key's way over shim; none of them matters to one that comes another way.
 func (f Facts) overShim(found location) []Gate {
-	why := f.otherWay(found)
+	why, source := f.otherWay(found)
 	var gates []Gate
 	for _, g := range []struct {
 		name string
@@ -53,7 +59,7 @@ func (f Facts) overShim(found location) []Gate {
 		if why == "" {
 			gates = append(gates, g.gate(f))
 		} else {
-			gates = append(gates, Gate{Name: g.name, Result: NotApplicable, Evidence: why, Source: found.gate.Source})
+			gates = append(gates, Gate{Name: g.name, Result: NotApplicable, Evidence: why, Source: source})
 		}
 	}
 	return gates
@@ -103,17 +109,20 @@ func (f Facts) enroll() Mend {
 // its validation is off (drivers/firmware/efi/libstub/secureboot.c, efi_get_secureboot).
 func secureBootGate(f Facts) Gate {
 	gate := fromReading(GateSecureBoot, f.Firmware.SecureBoot)
+	if before(f.Kernel.Release, 5, 17) == evidence.Yes && f.hasMachine().Answer != evidence.Yes {
+		// Distributions took the change into older kernels together with .machine.
+		gate.Result, gate.Evidence, gate.Source = NotApplicable, "Linux "+f.Kernel.Release+": kernels before 5.17 take keys from shim without Secure Boot, unless the distribution changed that", osRelease
+		return gate
+	}
 	blind := f.Kernel.Built("IMA_SECURE_AND_OR_TRUSTED_BOOT").Answer == evidence.No && f.Kernel.Built("HAVE_ARCH_GET_SECUREBOOT").Answer == evidence.No
 	switch {
-	case f.Firmware.SecureBoot.Answer == evidence.No && before(f.Kernel.Release, 5, 17) == evidence.Yes:
-		gate.Result, gate.Evidence = NotApplicable, "Secure Boot is off, which does not matter before Linux 5.17"
 	case f.Firmware.SecureBoot.Answer == evidence.No:
 		gate.Evidence, gate.Mend = "Secure Boot is off: the kernel takes no key from shim", MendSecureBoot
 	case f.Firmware.SecureBoot.Answer != evidence.Yes:
 	case f.Firmware.ValidationDisabled.Answer == evidence.Yes:
 		gate.Result, gate.Source, gate.Mend = Fail, f.Firmware.ValidationDisabled.Source, MendValidation
 		gate.Evidence = "Secure Boot is on, but shim's validation is off: the kernel then counts Secure Boot as off, and takes no key from shim"
-	case blind && before(f.Kernel.Release, 5, 17) != evidence.Yes:
+	case blind:
 		gate.Result, gate.Source = Fail, f.Kernel.ConfigPath
 		gate.Evidence = "Secure Boot is on, but this kernel was built without a way to see that (CONFIG_IMA_SECURE_AND_OR_TRUSTED_BOOT), so it takes no key from shim"
 	default:
@@ -154,33 +163,40 @@ func trustListGate(f Facts) Gate {
 
 // hasMachine tells whether the kernel was built with .machine (CONFIG_INTEGRITY_MACHINE_KEYRING, since 5.18).
 func (f Facts) hasMachine() evidence.Reading {
-	if keyring.Named(f.Rings, keyring.Machine) != nil {
-		return evidence.Reading{Answer: evidence.Yes, Evidence: "this kernel has .machine", Source: links}
-	}
 	r := f.Kernel.Built("INTEGRITY_MACHINE_KEYRING")
-	if f.RingsErr == nil && f.Rings != nil && r.Answer != evidence.Yes {
+	switch {
+	case keyring.Named(f.Rings, keyring.Machine) != nil:
+		return evidence.Reading{Answer: evidence.Yes, Evidence: "this kernel has .machine", Source: links}
+	case f.RingsErr == nil && r.Answer == evidence.Yes:
+		return evidence.Reading{Evidence: r.Evidence + ", but there is no .machine to be seen", Source: links}
+	case f.RingsErr == nil:
 		return evidence.Reading{Answer: evidence.No, Evidence: "this kernel has no .machine: keys of shim go to .platform", Source: links}
-	}
-	if r.Answer == evidence.No {
+	case r.Answer == evidence.No:
 		r.Evidence += ": keys of shim go to .platform"
 	}
 	return r
 }
 
-// machineGate: .machine is compiled in, and .secondary links it (system_keyring.c, set_machine_trusted_keys).
+// machineGate: .machine is compiled in, and .secondary links it, which the kernel does only where it trusts shim's list (security/integrity/digsig.c,
+// __integrity_init_keyring; certs/system_keyring.c, set_machine_trusted_keys).
 func machineGate(f Facts) Gate {
-	has := f.hasMachine()
-	gate := fromReading(GateMachine, has)
-	if has.Answer == evidence.No || f.RingsErr != nil || keyring.Named(f.Rings, keyring.Machine) == nil {
+	gate := fromReading(GateMachine, f.hasMachine())
+	ring := keyring.Named(f.Rings, keyring.Machine)
+	if f.RingsErr != nil || ring == nil {
 		return gate
 	}
 	linked := Consulted(f.Rings, f.Kernel, keyring.Machine)
 	gate = fromReading(GateMachine, linked)
-	if linked.Answer == evidence.No {
+	switch {
+	case linked.Answer == evidence.No && empty(ring):
+		gate.Evidence += ", and empty: the kernel links it only where shim tells it to trust its list"
+	case linked.Answer == evidence.No:
 		gate.Mend = MendReboot
 	}
 	return gate
 }
+
+func empty(ring *keyring.Ring) bool { return len(ring.Keys) == 0 && ring.Unseen == 0 }
 
 // authorityGate: CONFIG_INTEGRITY_CA_MACHINE_KEYRING (6.4) lets only certificates of authorities into .machine: basicConstraints CA and keyUsage
 // keyCertSign; with …_MAX none that may also sign data (crypto/asymmetric_keys/restrict.c, restrict_link_by_ca).
@@ -231,10 +247,10 @@ func linksGate(f Facts) Gate {
 		gate.Result, gate.Evidence = NotApplicable, "this kernel has no .secondary_trusted_keys"
 		return gate
 	}
-	gate.Evidence = ".secondary_trusted_keys links"
-	between := " "
+	var linked []string
 	for _, name := range []string{keyring.Builtin, keyring.Machine} {
-		if keyring.Named(f.Rings, name) == nil {
+		ring := keyring.Named(f.Rings, name)
+		if ring == nil || name == keyring.Machine && empty(ring) { // where .machine has nothing the kernel need not have linked it
 			continue
 		}
 		switch r := Consulted(f.Rings, f.Kernel, name); r.Answer {
@@ -245,8 +261,9 @@ func linksGate(f Facts) Gate {
 			gate.Result, gate.Evidence = ResultUnknown, r.Evidence
 			return gate
 		}
-		gate.Evidence, between = gate.Evidence+between+name, " and "
+		linked = append(linked, name)
 	}
+	gate.Evidence = ".secondary_trusted_keys links " + strings.Join(linked, " and ")
 	return gate
 }
 

@@ -26,6 +26,13 @@ func no() evidence.Reading {
 	return evidence.Reading{Answer: evidence.No, Source: "efivars/X"}
 }
 
+// oldKernel has no .machine.
+func oldKernel(f *Facts) {
+	f.Kernel.Config["INTEGRITY_MACHINE_KEYRING"] = "n"
+	f.Rings = append(f.Rings[:2:2], f.Rings[3:]...)
+	gone(f)
+}
+
 // listOf is shim's list of these certificates.
 func listOf(ders ...[]byte) mok.List {
 	list := mok.List{Source: "mok-variables/MokListRT"}
@@ -37,10 +44,12 @@ func listOf(ders ...[]byte) mok.List {
 
 // shimmed is what a healthy machine that was booted through shim knows of a certificate, which is enrolled.
 func shimmed(c *certs.Certificate) Facts {
-	f := Facts{Certificate: c, Rings: debian(), Kernel: healthy(), Today: "2026-11-23"}
+	f := Facts{Certificate: c, Rings: put(debian(), keyring.Machine, keyring.TypeAsymmetric, c.KernelName()), Kernel: healthy(), Today: "2026-11-23"}
 	f.Kernel.ModulesDisabled, f.Kernel.ConfigPath, f.Kernel.BootID = evidence.No, "/boot/config-6.1.0", boot
 	f.Kernel.Signatures.Source, f.Kernel.Enforced.Source = "/sys/module/module/parameters/sig_enforce", "/sys/module/module/parameters/sig_enforce"
-	f.Kernel.Config["INTEGRITY_MACHINE_KEYRING"], f.Kernel.Config["IMA_SECURE_AND_OR_TRUSTED_BOOT"] = "y", "y"
+	for _, option := range []string{"INTEGRITY_MACHINE_KEYRING", "IMA_SECURE_AND_OR_TRUSTED_BOOT", "LOAD_UEFI_KEYS"} {
+		f.Kernel.Config[option] = "y"
+	}
 	f.Kernel.IMA = evidence.Reading{Answer: evidence.No, Evidence: "no rule", Source: "/proc/cmdline"}
 	f.Firmware = &mok.State{Shim: yes(), SecureBoot: yes(), SetupMode: no(), ValidationDisabled: no(), Trusted: yes(), Enrolled: listOf(c.Raw)}
 	f.Stored = []Stored{{c, "mok"}}
@@ -73,8 +82,13 @@ func pending(t *testing.T, f *Facts) {
 	f.Pending = mok.ReadPending(store)
 }
 
-// gone takes the key out of every keyring.
-func gone(f *Facts) { f.Inquiry, f.Witnesses = answers(f.Certificate, f.Rings, nil), nil }
+// gone takes the key out of every keyring, and leaves another in .machine.
+func gone(f *Facts) {
+	f.Inquiry, f.Witnesses = answers(f.Certificate, f.Rings, nil), nil
+	if ring := keyring.Named(f.Rings, keyring.Machine); ring != nil {
+		ring.Keys = []keyring.Key{{Serial: 99, Type: keyring.TypeAsymmetric, Description: "another: 99"}}
+	}
+}
 
 func TestExplanations(t *testing.T) {
 	ca := func(t *testing.T, usage ...byte) *certs.Certificate {
@@ -105,7 +119,10 @@ func TestExplanations(t *testing.T) {
 	}{
 		{"Secure Boot on", nil, nil, GateSecureBoot, Pass, "", "is on"},
 		{"Secure Boot off", nil, func(f *Facts) { f.Firmware.SecureBoot = no() }, GateSecureBoot, Fail, MendSecureBoot, "no key from shim"},
-		{"Secure Boot off before 5.17", nil, func(f *Facts) { f.Firmware.SecureBoot, f.Kernel.Release = no(), "5.10.0" }, GateSecureBoot, NotApplicable, "", "does not matter"},
+		{"Secure Boot off before 5.17", nil, func(f *Facts) { f.Firmware.SecureBoot, f.Kernel.Release = no(), "5.16.20"; oldKernel(f) }, GateSecureBoot, NotApplicable, "", "before 5.17"},
+		{"Secure Boot off, 5.17", nil, func(f *Facts) { f.Firmware.SecureBoot, f.Kernel.Release = no(), "5.17.0"; oldKernel(f) }, GateSecureBoot, Fail, MendSecureBoot, "no key from shim"},
+		{"shim's validation off before 5.17", nil, func(f *Facts) { f.Firmware.ValidationDisabled, f.Kernel.Release = yes(), "5.10.0"; oldKernel(f) }, GateSecureBoot, NotApplicable, "", "before 5.17"},
+		{"Secure Boot off before 5.17, with .machine", nil, func(f *Facts) { f.Firmware.SecureBoot, f.Kernel.Release = no(), "5.14.0-427.el9" }, GateSecureBoot, Fail, MendSecureBoot, "no key from shim"},
 		{"Secure Boot not known", nil, func(f *Facts) { f.Firmware.SecureBoot = evidence.Reading{Evidence: "denied", Source: "efivars/X"} }, GateSecureBoot, ResultUnknown, "", "denied"},
 		{"shim's validation off", nil, func(f *Facts) { f.Firmware.ValidationDisabled = yes() }, GateSecureBoot, Fail, MendValidation, "validation is off"},
 		{"a kernel that cannot see it", nil, func(f *Facts) { delete(f.Kernel.Config, "IMA_SECURE_AND_OR_TRUSTED_BOOT") }, GateSecureBoot, Fail, "", "without a way to see"},
@@ -115,6 +132,22 @@ func TestExplanations(t *testing.T) {
 		}, GateSecureBoot, Pass, "", "is on"},
 		{"no EFI", nil, func(f *Facts) { f.Firmware = nil }, GateSecureBoot, NotApplicable, "", "no EFI variables"},
 		{"in db only", nil, func(f *Facts) { f.Firmware.Enrolled = listOf(); f.Stored[0].Where = "db" }, GateShim, NotApplicable, "", "db"},
+		{"in db only, which is ignored", nil, func(f *Facts) {
+			gone(f)
+			f.Firmware.Enrolled, f.Stored[0].Where, f.Firmware.IgnoreDB = listOf(), "db", yes()
+		}, GateShim, Pass, "", "through shim"},
+		{"in db only, which is not loaded", nil, func(f *Facts) {
+			gone(f)
+			f.Firmware.Enrolled, f.Stored[0].Where, f.Kernel.Config["LOAD_UEFI_KEYS"] = listOf(), "db", "n"
+		}, GateShim, Pass, "", "through shim"},
+		{"in db only, which does not count", nil, func(f *Facts) {
+			gone(f)
+			f.Firmware.Enrolled, f.Stored[0].Where, f.Kernel.Distribution.ID = listOf(), "db", "arch"
+		}, GateEnrolled, Fail, MendEnroll, "neither enrolled"},
+		{"in db only, and .platform was asked in vain", nil, func(f *Facts) {
+			gone(f)
+			f.Firmware.Enrolled, f.Stored[0].Where, f.Platform.Answer = listOf(), "db", evidence.No
+		}, GateEnrolled, Fail, MendEnroll, "neither enrolled"},
 		{"in db and enrolled", nil, func(f *Facts) { f.Stored = append(f.Stored, Stored{f.Certificate, "db"}) }, GateShim, Pass, "", "through shim"},
 		{"builtin", nil, func(f *Facts) { f.Inquiry = answers(f.Certificate, f.Rings, at(nil, builtin)) }, GateShim, NotApplicable, "", "needs none of that"},
 		{"through shim", nil, nil, GateShim, Pass, "", "through shim"},
@@ -133,6 +166,15 @@ func TestExplanations(t *testing.T) {
 			f.Rings[1].Rings = f.Rings[1].Rings[:1]
 			f.Inquiry = answers(f.Certificate, f.Rings, vouched{keyring.ByRing(machine): nil})
 		}, GateMachine, Fail, MendReboot, "not linked"},
+		{".machine empty and not linked", nil, func(f *Facts) {
+			gone(f)
+			f.Rings[2].Keys, f.Rings[1].Rings = nil, f.Rings[1].Rings[:1]
+		}, GateMachine, Fail, "", "and empty"},
+		{".machine empty, links", nil, func(f *Facts) {
+			gone(f)
+			f.Rings[2].Keys, f.Rings[1].Rings = nil, f.Rings[1].Rings[:1]
+		}, GateLinks, Pass, "", "links .builtin_trusted_keys"},
+		{".machine should be there", nil, func(f *Facts) { f.Rings = append(f.Rings[:2:2], f.Rings[3:]...); gone(f) }, GateMachine, ResultUnknown, "", "no .machine to be seen"},
 		{".machine not built", nil, func(f *Facts) {
 			f.Rings, f.RingsErr, f.Kernel.Config["INTEGRITY_MACHINE_KEYRING"] = nil, keyring.ErrNotVisible, "n"
 		}, GateMachine, Fail, "", "go to .platform"},
@@ -145,16 +187,28 @@ func TestExplanations(t *testing.T) {
 		{"authority", ca(t, certSign), most, GateAuthority, Pass, "", "may sign certificates"},
 		{"authority that may sign data too", ca(t, both), most, GateAuthority, Fail, "", "digitalSignature"},
 		{"authority that may sign data too, allowed", ca(t, both), authority, GateAuthority, Pass, "", "may sign certificates"},
+		{"authority wanted, no .machine", nil, func(f *Facts) {
+			authority(f)
+			f.Rings = append(f.Rings[:2:2], f.Rings[3:]...)
+			f.Kernel.Config["INTEGRITY_MACHINE_KEYRING"] = "n"
+			gone(f)
+		}, GateAuthority, NotApplicable, "", "no .machine"},
 		{"no authority, rule not known", nil, config, GateAuthority, ResultUnknown, "", "some kernels"},
 		{"authority, rule not known", ca(t, certSign), config, GateAuthority, Pass, "", ""},
 		{"links whole", nil, nil, GateLinks, Pass, "", "links .builtin_trusted_keys and .machine"},
 		{"builtin cut", nil, func(f *Facts) { f.Rings[1].Rings = f.Rings[1].Rings[1:] }, GateLinks, Fail, MendReboot, ".builtin_trusted_keys is not linked"},
+		{"a link not seen", nil, func(f *Facts) { f.Rings[1].Rings, f.Rings[1].Unseen = nil, 1 }, GateLinks, ResultUnknown, "", "could not be seen"},
 		{"links not seen", nil, func(f *Facts) { f.Rings, f.RingsErr = nil, keyring.ErrNotVisible }, GateLinks, ResultUnknown, MendRoot, "root only"},
 		{"no secondary", nil, func(f *Facts) { f.Rings = f.Rings[:1] }, GateLinks, NotApplicable, "", "no .secondary"},
 		{"RSA of a size that kernels take", rsa(2048), gone, GateKey, Pass, "", "rsa 2048"},
 		{"RSA of a size that no kernel takes", rsa(2560), gone, GateKey, Fail, "", "2560 bits"},
 		{"RSA too small for FIPS", rsa(1024), func(f *Facts) { gone(f); f.Kernel.FIPS = evidence.Yes }, GateKey, Fail, "", "FIPS"},
 		{"RSA large enough for FIPS", rsa(2048), func(f *Facts) { gone(f); f.Kernel.FIPS = evidence.Yes }, GateKey, Pass, "", "rsa 2048"},
+		{"RSA 2048 of a size that the kernel took against expectation", nil, func(f *Facts) {
+			c := parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{1, 2, 3}, Key: certtest.RSA(2560, 7)}))
+			*f = shimmed(c)
+		}, GateKey, Pass, "", "verified a signature"},
+		{"nothing helps a key that no kernel takes", rsa(2560), func(f *Facts) { gone(f); f.Firmware.Enrolled, f.Firmware.SecureBoot = listOf(), no() }, GateSecureBoot, Fail, "", "is off"},
 		{"ECDSA registered", ecdsa, func(f *Facts) { gone(f); f.Algorithms = kernel.Algorithms{"ecdsa-nist-p256": true} }, GateKey, Pass, "", "registered"},
 		{"ECDSA not built", ecdsa, gone, GateKey, Fail, "", "built without ECDSA"},
 		{"ECDSA as a module", ecdsa, func(f *Facts) { gone(f); f.Kernel.Config["CRYPTO_ECDSA"] = "m" }, GateKey, ResultUnknown, MendKeyAlgorithm, "not read"},
@@ -208,6 +262,12 @@ func TestExplanations(t *testing.T) {
 		}, GateForbidden, Pass, "", "makes nothing"},
 		{"another hash is in dbx", nil, func(f *Facts) {
 			f.DBX.Lists = []efivars.SignatureList{{Type: efivars.X509SHA256, Signatures: []efivars.Signature{{Data: make([]byte, 48)}}}}
+		}, GateForbidden, Pass, "", "neither"},
+		{"in MokListX, Secure Boot on", nil, func(f *Facts) {
+			f.Firmware.Blocked, f.Kernel.Config["SYSTEM_REVOCATION_LIST"] = listOf(f.Certificate.Raw), "y"
+		}, GateForbidden, Fail, "", "MokListXRT"},
+		{"in MokListX, Secure Boot off", nil, func(f *Facts) {
+			f.Firmware.Blocked, f.Kernel.Config["SYSTEM_REVOCATION_LIST"], f.Firmware.SecureBoot = listOf(f.Certificate.Raw), "y", no()
 		}, GateForbidden, Pass, "", "neither"},
 		{"dbx not read", nil, func(f *Facts) { f.DBX.Err = efivars.ErrDenied }, GateForbidden, ResultUnknown, "", "dbx: "},
 		{"hash of the certificate on .blacklist", nil, func(f *Facts) {

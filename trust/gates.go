@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"kkeys/certs"
 	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -100,18 +101,42 @@ func revocationGate(f Facts) Gate {
 		return gate
 	}
 	gate.Source = oracle
-	answer, asked := f.Inquiry.Answer(keyring.ByRing(ring.Serial))
+	list := keyring.ByRing(ring.Serial)
+	answer, asked := f.Inquiry.Answer(list)
 	switch {
 	case asked && answer.Err == nil:
 		gate.Result, gate.Evidence = ResultUnknown, "it, or the certificate that issued it, is revoked in .blacklist; not every kernel acts on that"
-	case asked && errors.Is(answer.Err, keyring.ErrNoVoucher), asked && errors.Is(answer.Err, keyring.ErrMismatch):
-		gate.Evidence = "no revoked certificate in .blacklist is this one or its issuer"
-	case asked:
+	case !asked:
+		gate.Result, gate.Evidence = ResultUnknown, ".blacklist was not asked"
+	case !errors.Is(answer.Err, keyring.ErrNoVoucher) && !errors.Is(answer.Err, keyring.ErrMismatch):
 		gate.Result, gate.Evidence = ResultUnknown, answer.Err.Error()
 	default:
-		gate.Result, gate.Evidence = ResultUnknown, ".blacklist was not asked"
+		// The kernel looks in .blacklist as it looks elsewhere: by what the module's signature names.
+		switch f.revokedAs(list) {
+		case evidence.Yes:
+			gate.Result, gate.Evidence = ResultUnknown, "a revoked certificate in .blacklist has its issuer and serial number, or its key id; not every kernel acts on that"
+		case evidence.Unknown:
+			gate.Result, gate.Evidence = ResultUnknown, "whether a revoked certificate in .blacklist has its id could not be asked"
+		default:
+			gate.Evidence = "no revoked certificate in .blacklist is this one or its issuer, or has its id"
+		}
 	}
 	return gate
+}
+
+// revokedAs tells whether the kernel finds a key in .blacklist by either name of the certificate.
+func (f Facts) revokedAs(list keyring.Restriction) evidence.Answer {
+	all := []evidence.Answer{found(f.Witnesses[certs.ByIssuerAndSerial], list)}
+	if f.Certificate.SubjectKeyID != nil {
+		all = append(all, found(f.Witnesses[certs.ByKeyID], list))
+	}
+	switch {
+	case slices.Contains(all, evidence.Yes):
+		return evidence.Yes
+	case slices.Contains(all, evidence.Unknown):
+		return evidence.Unknown
+	}
+	return evidence.No
 }
 
 // codeSigningGate: SUSE's kernels want the extended key usage codeSigning of a module's signer (CONFIG_CHECK_CODESIGN_EKU, their

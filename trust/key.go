@@ -2,7 +2,6 @@ package trust
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"kkeys/evidence"
@@ -13,6 +12,10 @@ func keyGate(f Facts, found location) Gate {
 	gate := Gate{Name: GateKey, Source: theCertificate}
 	d := f.Certificate.Details()
 	kind := describeKey(d.Algorithm, d.KeyBits, d.Curve)
+	if found.proof == KeyringRestriction {
+		gate.Result, gate.Evidence, gate.Source = Pass, "the kernel verified a signature with this "+kind+" key", oracle
+		return gate
+	}
 	for _, r := range f.Certificate.KeyRefusals() {
 		if r.Kernels == "" {
 			gate.Result, gate.Evidence = Fail, r.Error()
@@ -20,8 +23,6 @@ func keyGate(f Facts, found location) Gate {
 		}
 	}
 	switch {
-	case found.proof == KeyringRestriction:
-		gate.Result, gate.Evidence, gate.Source = Pass, "the kernel verified a signature with this "+kind+" key", oracle
 	case d.Algorithm == "rsa" && f.Kernel.FIPS == evidence.Yes && (d.KeyBits == nil || *d.KeyBits < 2041):
 		// rsa_check_key_length rounds up to whole words, as elsewhere.
 		gate.Result, gate.Evidence, gate.Source = Fail, "in FIPS mode the kernel takes RSA keys of 2048 bits at least, and this is "+kind, fipsFile
@@ -106,16 +107,4 @@ func loadingGate(f Facts) Gate {
 		gate.Result, gate.Evidence = ResultUnknown, "kernel.modules_disabled cannot be read"
 	}
 	return gate
-}
-
-// before tells whether a release is older than major.minor; Unknown when it cannot be read.
-func before(release string, major, minor int) evidence.Answer {
-	var a, b int
-	if n, _ := fmt.Sscanf(release, "%d.%d", &a, &b); n != 2 {
-		return evidence.Unknown
-	}
-	if slices.Compare([]int{a, b}, []int{major, minor}) < 0 {
-		return evidence.Yes
-	}
-	return evidence.No
 }

@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 
+	"kkeys/certs"
 	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -38,14 +38,20 @@ type Module struct {
 }
 
 // JudgeModule draws the verdict on a module: its signature verifies, and the key that made it is trusted. key are the facts of the certificate
-// that verified it, nil if there is none.
+// that verified it, or of the one that has the name in the signature and does not; nil if there is none.
 func JudgeModule(m Module, key *Facts) Verdict {
-	own := decisive(signatureGate(m), hashGate(m), compressionGate(m), moduleHashGate(m))
+	m.RingsErr = unseenRings(m.Rings, m.RingsErr)
+	own := decisive(signatureGate(m, key), hashGate(m), compressionGate(m), moduleHashGate(m))
 	var v Verdict
-	if key != nil {
-		v = Judge(*key)
-	} else {
+	switch {
+	case key == nil:
 		v = m.judgeSigner()
+	case m.Result.Outcome == modsig.Wrong && m.Kernel.Signatures.Answer != evidence.No && !key.unknownSigner():
+		// Another key under the same name may be what signed it, and what the kernel finds.
+		v = Judge(*key)
+		v.open()
+	default:
+		v = Judge(*key)
 	}
 	switch conclude(own) {
 	case Untrusted:
@@ -60,6 +66,24 @@ func JudgeModule(m Module, key *Facts) Verdict {
 	return v
 }
 
+// open takes back a no that rests on one certificate, where the kernel may find another of the same name. A load probe asked for the name.
+func (v *Verdict) open() {
+	if v.Value == Untrusted && v.Proof != LoadProbe {
+		v.Value, v.Proof, v.Keyring = Unknown, "", ""
+	}
+}
+
+// unknownSigner: the kernel itself finds no key by the name in the signature, in any keyring.
+func (f Facts) unknownSigner() bool {
+	all := sightings(f)
+	for _, s := range all {
+		if answer := map[certs.Lookup]evidence.Answer{certs.ByIssuerAndSerial: s.bySerial, certs.ByKeyID: s.byKeyID}[f.Named]; answer != evidence.No {
+			return false
+		}
+	}
+	return len(all) > 0 && f.RingsErr == nil
+}
+
 // judgeSigner judges a signer of whom nothing is known but what the signature says: only a load probe can tell that the kernel does not find
 // it, and nothing can tell that it is the right one.
 func (m Module) judgeSigner() Verdict {
@@ -70,8 +94,9 @@ func (m Module) judgeSigner() Verdict {
 	return v
 }
 
-// signatureGate: the signature is there, can be read, and is that of a certificate that is known here.
-func signatureGate(m Module) Gate {
+// signatureGate: the signature is there, can be read, and is that of a certificate that is known here. One that does not verify with the
+// certificate of its name is wrong for sure only where the kernel has that very key under that name.
+func signatureGate(m Module, key *Facts) Gate {
 	gate := Gate{Name: GateModule, Result: Fail, Source: theModule}
 	var unsigned *modsig.UnsignedError
 	switch {
@@ -87,11 +112,11 @@ func signatureGate(m Module) Gate {
 		gate.Result, gate.Evidence = ResultUnknown, "its signature has several signers or brings certificates along, of which the kernel's verdict depends"
 	case m.Result.Outcome == modsig.Valid:
 		gate.Result, gate.Evidence = Pass, "its signature verifies with "+m.Result.Key.Details().Subject+" ("+m.Where+")"
-	case m.Result.Outcome == modsig.Wrong && strings.HasPrefix(m.Where, "file:"):
-		gate.Result = ResultUnknown
-		gate.Evidence = "its signature does not verify with the certificate in " + strings.TrimPrefix(m.Where, "file:") + ", which has the id that it names: it was changed after signing, or another key of that name signed it"
+	case m.Result.Outcome == modsig.Wrong && key != nil && Judge(*key).Value == Trusted:
+		gate.Evidence = "its signature does not verify with the certificate that it names (" + m.Where + "), whose key the kernel has: the module was changed after signing (stripped, for example)"
 	case m.Result.Outcome == modsig.Wrong:
-		gate.Evidence = "its signature does not verify with the certificate that it names: the module was changed after signing (stripped, for example), or another key of that name signed it"
+		gate.Result = ResultUnknown
+		gate.Evidence = "its signature does not verify with the certificate found here that has the name in it (" + m.Where + "): it was changed after signing, or another key of that name signed it"
 	case m.Result.Outcome == modsig.UnknownKey:
 		gate.Result, gate.Evidence = ResultUnknown, "no certificate found on this machine has the id that the signature names"
 	case m.Result.Err != nil:

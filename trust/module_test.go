@@ -35,6 +35,28 @@ func TestJudgeModule(t *testing.T) {
 		f.Inquiry, f.Witnesses = answers(c, f.Rings, nil), nil
 		return f
 	}
+	unknownID := func() *Facts {
+		f := stranger()
+		f.Witnesses = map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, f.Rings, nil), certs.ByKeyID: answers(c, f.Rings, nil)}
+		return f
+	}
+	namesake := func() *Facts {
+		f := unknownID()
+		f.Inquiry = answers(c, f.Rings, at(mismatch, machine))
+		f.Witnesses[certs.ByIssuerAndSerial] = answers(c, f.Rings, at(mismatch, machine))
+		return f
+	}
+	unchecked := func() *Facts {
+		f := unknownID()
+		f.Kernel.Signatures = evidence.Reading{Answer: evidence.No, Evidence: "checks none"}
+		return f
+	}
+	hiddenRings := func() *Facts {
+		f := unknownID()
+		f.Rings, f.RingsErr = nil, keyring.ErrNotVisible
+		f.Inquiry = answers(c, nil, nil)
+		return f
+	}
 	renewed := func() *Facts {
 		f := byKeyID()
 		f.Named, f.Signed = certs.ByIssuerAndSerial, true
@@ -53,7 +75,13 @@ func TestJudgeModule(t *testing.T) {
 		{"named by key id", Module{Result: valid}, byKeyID, Trusted, GateSigner, "as the module names it"},
 		{"valid, not trusted", Module{Result: valid, Where: "file:/var/lib/dkms/mok.pub"}, stranger, Untrusted, GateModule, "/var/lib/dkms/mok.pub"},
 		{"signer not known here", Module{Result: modsig.Result{Outcome: modsig.UnknownKey}}, nil, Unknown, GateModule, "no certificate found"},
-		{"changed after signing", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}}, nil, Untrusted, GateModule, "changed after signing"},
+		{"changed after signing", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "mok"}, trusted, Untrusted, GateModule, "changed after signing (stripped"},
+		{"changed after signing, key not known to the kernel", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "kek"}, unknownID, Untrusted, GateModule, "or another key of that name"},
+		{"wrong, and the kernel has another key of that name", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "db"}, namesake, Unknown, GateModule, "or another key of that name"},
+		{"wrong, and the kernel was not asked for the name", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "mok"}, stranger, Unknown, GateModule, "or another key of that name"},
+		{"wrong, on a kernel that checks nothing", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Kernel: unchecked().Kernel}, unchecked, Untrusted, GateSignatures, "none"},
+		{"wrong, keyrings not visible", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, RingsErr: keyring.ErrNotVisible}, hiddenRings, Unknown, GateModule, "or another key"},
+		{"no keyring at all", Module{Result: valid, Rings: []keyring.Ring{}}, trusted, Unknown, GateModuleHash, "not seen"},
 		{"algorithm not known", Module{Result: modsig.Result{Outcome: modsig.Unsupported, Err: errors.New("ML-DSA")}}, nil, Unknown, GateModule, "ML-DSA"},
 		{"message not supported", Module{Err: fmt.Errorf("%w: PSS", modsig.ErrUnsupported)}, nil, Unknown, GateModule, "PSS"},
 		{"not signed", Module{Err: &modsig.UnsignedError{Magic: -1}}, nil, Untrusted, GateModule, "not signed"},

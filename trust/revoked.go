@@ -18,7 +18,7 @@ import (
 // certificates something that matches nothing: it takes the time behind the hash for a part of it. Whether one of them stops this key,
 // revocationGate decides.
 func forbiddenGate(f Facts) Gate {
-	gate := Gate{Name: GateForbidden, Result: Pass, Source: "efivars/dbx"}
+	gate := Gate{Name: GateForbidden, Result: Pass, Source: "efivars/dbx, MokListXRT"}
 	if f.Firmware == nil {
 		gate.Result, gate.Evidence = NotApplicable, "there are no EFI variables"
 		return gate
@@ -29,6 +29,7 @@ func forbiddenGate(f Facts) Gate {
 		list mok.List
 	}{{"dbx", f.DBX}, {"MokListXRT", f.Firmware.Blocked}} {
 		switch {
+		case l.name == "MokListXRT" && f.Firmware.SecureBoot.Answer == evidence.No: // the kernel does not read it then (load_uefi.c, load_uefi_certs)
 		case l.list.Has(f.Certificate.Raw):
 			named = append(named, l.name)
 		case l.list.HasHash(f.Certificate.RawTBS):

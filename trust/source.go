@@ -32,6 +32,7 @@ var forgers = []struct{ source, who string }{
 	{theCertificate, "whoever made the certificate"},
 	{theModule, "whoever made the module"},
 	{stores, "root"},
+	{"efivars/MokNew", "root"}, {"efivars/MokAuth", "root"}, {"/var/lib/kkeys", "root"},
 	{"efivars", "root, by mounting over it"},
 	{"mok-variables", "root, by mounting over it; shim and what it started before the kernel"},
 	{"/proc/", "root, by mounting over it"},

@@ -4,6 +4,8 @@
 package trust
 
 import (
+	"slices"
+
 	"kkeys/certs"
 	"kkeys/evidence"
 	"kkeys/kernel"
@@ -35,6 +37,9 @@ type Facts struct {
 	Platform evidence.Reading
 	Kernel   kernel.Status
 
+	// Algorithms are those registered with the kernel.
+	Algorithms kernel.Algorithms
+
 	// What follows explains and decides nothing.
 
 	// Firmware is what shim and the firmware left, nil where there are no EFI variables; Pending what is staged for MokManager, Receipts what
@@ -47,9 +52,8 @@ type Facts struct {
 	ReceiptsErr error
 	// Stored are the certificates found on the machine; those of the kernel's image need not be among them.
 	Stored []Stored
-	// Hash tells whether the hash that modules will be signed with is registered; Algorithms are all that are.
-	Hash       evidence.Reading
-	Algorithms kernel.Algorithms
+	// Hash tells whether the hash that modules will be signed with is registered.
+	Hash evidence.Reading
 	// Today is the date as in "2006-01-31"; empty when nobody says.
 	Today string
 }
@@ -137,10 +141,7 @@ const (
 
 // Judge draws the verdict. Only the kernel's own check gives a yes: whatever rests on a match of names or ids has a gate that is unknown.
 func Judge(f Facts) Verdict {
-	if f.RingsErr == nil && keyring.Named(f.Rings, keyring.Builtin) == nil && keyring.Named(f.Rings, keyring.System) == nil {
-		// Every kernel that checks modules has one of them: what shows neither shows nothing.
-		f.RingsErr = keyring.ErrUnavailable
-	}
+	f.RingsErr = unseenRings(f.Rings, f.RingsErr)
 	found := locate(f)
 	v := Verdict{Proof: found.proof}
 	if found.at != nil {
@@ -167,6 +168,14 @@ func Judge(f Facts) Verdict {
 	return v
 }
 
+// unseenRings: every kernel that checks modules has one of these two, so that what shows neither shows nothing.
+func unseenRings(rings []keyring.Ring, err error) error {
+	if err == nil && keyring.Named(rings, keyring.Builtin) == nil && keyring.Named(rings, keyring.System) == nil {
+		return keyring.ErrUnavailable
+	}
+	return err
+}
+
 func decisive(gates ...Gate) []Gate {
 	for i := range gates {
 		gates[i].Decides = true
@@ -174,11 +183,19 @@ func decisive(gates ...Gate) []Gate {
 	return gates
 }
 
-// finish says of each gate that does not know better who could make its source lie.
+// finish says of each gate that does not know better who could make its source lie, and offers nothing where nothing helps: with a kernel
+// that checks no modules, or a certificate that it can never use.
 func (v *Verdict) finish() {
+	hopeless := slices.ContainsFunc(v.Gates, func(g Gate) bool {
+		return g.Result == Fail && slices.Contains([]string{GateSignatures, GateCertificate, GateKey, GateCodeSigning}, g.Name)
+	})
 	for i := range v.Gates {
-		if g := &v.Gates[i]; g.Forgeable == "" {
+		g := &v.Gates[i]
+		if g.Forgeable == "" {
 			g.Forgeable = forger(g.Source)
+		}
+		if hopeless {
+			g.Mend = ""
 		}
 	}
 }

@@ -13,6 +13,7 @@ type ordered struct {
 	args        []string
 	command     string // "" when none was given
 	json, quiet bool   // known before parsing, so that a usage error can be reported in the form that was asked for
+	lacks       string // a last flag whose value is missing; "--" would pass for it
 }
 
 // reorder moves flags before arguments, because the flag package stops at the first argument and would silently drop what follows:
@@ -40,7 +41,11 @@ func reorder(app *cli.App, args []string) ordered {
 		default:
 			words := args[i : i+1]
 			flag, inline := lookup(known, arg)
-			if takesValue(flag) && !inline && i+1 < len(args) {
+			switch {
+			case !takesValue(flag) || inline:
+			case i+1 == len(args):
+				o.lacks = arg
+			default:
 				words = args[i : i+2]
 				i++
 			}

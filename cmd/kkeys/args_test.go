@@ -68,3 +68,13 @@ func TestReorderKnowsTheForm(t *testing.T) {
 		}
 	}
 }
+
+// A flag whose value is missing is named, and nothing else passes for the value.
+func TestMissingValue(t *testing.T) {
+	for _, args := range []string{"trusted a.der --hash", "trusted --key", "--root", "list --cert", "enroll a.der --timeout"} {
+		got := runOn(t, nil, strings.Fields(args)...)
+		if want := args[strings.LastIndex(args, "--"):] + " needs a value"; got.code != exitUsage || !strings.Contains(got.err, want) {
+			t.Errorf("%s: exit code %d, %s", args, got.code, got.err)
+		}
+	}
+}

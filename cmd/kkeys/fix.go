@@ -34,7 +34,15 @@ func (s *session) fix(mend trust.Mend, about asked) string {
 	case s.elsewhere && (mend == trust.MendRoot || mend == trust.MendProve), mend == trust.MendEnroll && about.certificate == "":
 		return ""
 	}
-	return strings.NewReplacer("FILE", shellWord(about.path), "CERTIFICATE", shellWord(about.certificate), "HASH", about.hash).Replace(fixes[mend])
+	return strings.NewReplacer("FILE", argument(about.path), "CERTIFICATE", argument(about.certificate), "HASH", about.hash).Replace(fixes[mend])
+}
+
+// argument words a path so that neither a shell nor kkeys takes it for something else.
+func argument(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return shellWord(path)
 }
 
 // shellWord quotes a word for a shell, so that a hint can be pasted.

@@ -75,6 +75,8 @@ func TestTrustedModule(t *testing.T) {
 	carries := carrying(t, mok)
 	changed := bytes.Clone(mok)
 	changed[10] ^= 1
+	changedDisk := bytes.Clone(disk)
+	changedDisk[10] ^= 1
 	m, dir := debian(t)
 	one, err := os.ReadFile(filepath.Join(dir, "one.der"))
 	if err != nil {
@@ -94,7 +96,8 @@ func TestTrustedModule(t *testing.T) {
 		{"skid.ko", bySKID, exitYes, []string{"by key id aa01", "as the module names it"}},
 		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key"}},
 		{"foreign.ko", foreign, exitUnsure, []string{"unknown", "no certificate found on this machine"}},
-		{"changed.ko", changed, exitUnsure, []string{"unknown", "changed after signing"}},
+		{"changed.ko", changed, exitNo, []string{"untrusted", "changed after signing (stripped"}},
+		{"changed-disk.ko", changedDisk, exitNo, []string{"untrusted", "or another key of that name", "no keyring holds its key"}},
 		{"carries.ko", carries, exitUnsure, []string{"unknown", "brings certificates along"}},
 		{"cut.ko.gz", gzipped(t, mok)[:50], exitFailed, nil},
 		{"unsigned.ko", []byte("\x7fELF, and no more"), exitNo, []string{"untrusted", "not signed"}},

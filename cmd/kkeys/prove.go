@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -48,7 +47,7 @@ func (s *session) proofOf(c *cli.Context) (proof, error) {
 
 // privateKey reads an unencrypted private key in PEM: PKCS#8, PKCS#1 or SEC 1.
 func privateKey(path string) (crypto.Signer, error) {
-	data, err := os.ReadFile(path)
+	data, err := machine.ReadFile(path)
 	if err != nil {
 		return nil, failed("--key: %w", err)
 	}

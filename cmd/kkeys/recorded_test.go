@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -263,5 +265,35 @@ func TestShowJoins(t *testing.T) {
 	}
 	if got := runOn(t, nil, "--root", t.TempDir(), "--json", "show", filepath.Join(machines, "mine.der")); got.code != exitYes || !strings.Contains(got.out, `"keyrings": null`) {
 		t.Errorf("without keyrings: exit code %d\n%s%s", got.code, got.out, got.err)
+	}
+}
+
+// What is said of one subject does not depend on those before it.
+func TestSubjectsStandAlone(t *testing.T) {
+	dir := t.TempDir()
+	module, _ := signedModule(t, certtest.SelfSignedWith(t, "lab: mine", certtest.RSA(2048, 60)).Spec, false)
+	strange, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("nowhere")}, SKID: []byte{8}, Key: certtest.RSA(2048, 32)}, false)
+	unknownDigest := bytes.Replace(module, []byte("\x60\x86\x48\x01\x65\x03\x04\x02\x01"), []byte("\x60\x86\x48\x01\x65\x03\x04\x02\x7f"), -1)
+	paths := []string{filepath.Join(machines, "foreign.der"), filepath.Join(machines, "mine.der")}
+	for name, data := range map[string][]byte{"mine.ko": module, "strange.ko": strange, "unsigned.ko": []byte("\x7fELF, and no more"), "carries.ko": carrying(t, module), "digest.ko": unknownDigest} {
+		paths = append(paths, filepath.Join(dir, name))
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(paths ...string) []subjectDocument {
+		got := runOn(t, nil, append([]string{"--snapshot", filepath.Join(machines, "6.1-enrolled.kks"), "trusted", "--prove", "--json"}, paths...)...)
+		var document trustedDocument
+		if err := json.Unmarshal([]byte(got.out), &document); err != nil || len(document.Subjects) != len(paths) {
+			t.Fatalf("%v: %v\n%s%s", paths, err, got.out, got.err)
+		}
+		return document.Subjects
+	}
+	for _, first := range paths {
+		for _, second := range paths {
+			if alone, after := ask(second)[0], ask(first, second)[1]; !reflect.DeepEqual(alone, after) {
+				t.Errorf("%s after %s: %+v\nalone: %+v", second, first, after, alone)
+			}
+		}
 	}
 }

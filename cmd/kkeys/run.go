@@ -37,7 +37,12 @@ func run(ctx context.Context, args []string, std streams, m *machine.Machine) in
 	app := s.app()
 	ordered := reorder(app, args)
 	s.json, s.quiet, s.command = ordered.json, ordered.quiet, ordered.command
-	err := app.RunContext(ctx, append([]string{app.Name}, ordered.args...))
+	var err error
+	if ordered.lacks != "" {
+		err = usage("%s needs a value", ordered.lacks)
+	} else {
+		err = app.RunContext(ctx, append([]string{app.Name}, ordered.args...))
+	}
 	if err != nil || !s.done {
 		s.fail(err)
 	}

@@ -134,19 +134,19 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 		document.Findings = append(document.Findings, finding(id, message, fix))
 	}
 	if state.Enrolled.Err != nil {
-		find("mok-list-corrupt", "shim's list of keys is corrupt, what stands after the break is invisible: "+state.Enrolled.Err.Error(), "mokutil --reset")
+		find("mok-list-corrupt", "shim's list of keys is corrupt, what stands after the break is invisible, and only MokManager's reset cures it, which erases every enrolled key: "+state.Enrolled.Err.Error(), "sudo mokutil --reset")
 	}
 	if state.ValidationDisabled.Answer == evidence.Yes {
-		find("shim-validation-off", "shim checks nothing that it starts", "mokutil --enable-validation")
+		find("shim-validation-off", "shim checks nothing that it starts", fixes[trust.MendValidation])
 	}
 	for _, orphan := range pending.Orphans {
-		find("left-over-password", orphan+" is staged without a request", "kkeys cancel")
+		find("left-over-password", orphan+" is staged without a request", fixes[trust.MendCancel])
 	}
 	for _, r := range pending.Requests {
 		if r.Kind == mok.Reset || r.Kind == mok.ResetBlocked {
-			find("reset-pending", r.Variable+" alone asks MokManager to erase the whole list", "kkeys cancel")
+			find("reset-pending", r.Variable+" alone asks MokManager to erase the whole list", fixes[trust.MendCancel])
 		} else if r.Err != nil {
-			find("pending-corrupt", r.Err.Error(), "kkeys cancel")
+			find("pending-corrupt", r.Err.Error(), fixes[trust.MendCancel])
 		}
 	}
 	for _, text := range state.Disagreements {
@@ -224,7 +224,7 @@ func statusFindings(document *statusDocument, rings []keyring.Ring, status kerne
 			continue
 		}
 		if r := trust.Consulted(rings, status, name); r.Answer == evidence.No && status.Signatures.Answer != evidence.No {
-			document.Findings = append(document.Findings, finding("keyring-cut", r.Evidence+": its keys do not count until the next boot", "reboot"))
+			document.Findings = append(document.Findings, finding("keyring-cut", r.Evidence+": its keys do not count until the next boot", fixes[trust.MendReboot]))
 		}
 	}
 }
@@ -248,7 +248,7 @@ func (s *session) sayStatus(document *statusDocument) {
 	for _, f := range document.Findings {
 		s.say("finding: %s", printable.Text(f.Message))
 		if f.Fix != nil {
-			s.say("  fix: %s", printable.Text(*f.Fix))
+			s.sayFix(*f.Fix)
 		}
 	}
 }

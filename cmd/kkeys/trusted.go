@@ -56,7 +56,7 @@ func (s *session) trusted() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "prove", Usage: "ask the kernel with load probes: modules that can never load (root)", DisableDefaultText: true},
 			&cli.StringFlag{Name: "key", Usage: "with --prove: sign a probe with the private key in `FILE` (PEM)"},
-			&cli.StringFlag{Name: "hash", Usage: "with --prove: the `HASH` that modules will be signed with", Value: "sha256"},
+			&cli.StringFlag{Name: "hash", Usage: "the `HASH` that modules will be signed with; --prove probes with it", Value: "sha256"},
 		},
 		Action: func(c *cli.Context) error {
 			document := &trustedDocument{Subjects: []subjectDocument{}}
@@ -240,6 +240,15 @@ func (s *session) printVerdict(d subjectDocument) error {
 	return nil
 }
 
+// sayFix gives a command. Pasted here it would mend this machine and not a recorded one.
+func (s *session) sayFix(command string) {
+	where := ""
+	if s.elsewhere {
+		where = " (on that machine)"
+	}
+	s.say("  fix%s: %s", where, printable.Text(command))
+}
+
 // sayFixes gives the commands that mend what stands in the way, in the order of the gates.
 func (s *session) sayFixes(d subjectDocument) {
 	if d.Verdict == trust.Trusted {
@@ -248,7 +257,7 @@ func (s *session) sayFixes(d subjectDocument) {
 	said := map[string]bool{}
 	for _, g := range d.Gates {
 		if g.Fix != nil && !said[*g.Fix] {
-			s.say("  fix: %s", printable.Text(*g.Fix))
+			s.sayFix(*g.Fix)
 			said[*g.Fix] = true
 		}
 	}
