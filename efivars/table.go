@@ -27,18 +27,19 @@ func readTable(root fs.FS, entry string) ([]byte, error) {
 	if entry == "." || path.Base(entry) != entry || !fs.ValidPath(entry) {
 		return nil, fmt.Errorf("%w: no entry has this name", ErrInvalid)
 	}
-	f, err := root.Open(path.Join(TableDir, entry))
-	if err != nil {
-		return nil, tableError(root, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	// Before it is opened: below a folder given by name a pipe may lie in its place, and opening that would wait for ever.
+	info, err := fs.Stat(root, path.Join(TableDir, entry))
 	if err != nil {
 		return nil, tableError(root, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > variableLimit {
 		return nil, fmt.Errorf("%w: no regular file of at most %d bytes", ErrMalformed, variableLimit)
 	}
+	f, err := root.Open(path.Join(TableDir, entry))
+	if err != nil {
+		return nil, tableError(root, err)
+	}
+	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, variableLimit+1))
 	switch {
 	case err != nil:
@@ -65,8 +66,11 @@ func tableError(root fs.FS, err error) error {
 	return fmt.Errorf("%w: %w", ErrNotFound, err)
 }
 
-// TableEntries lists the table's entries. ErrNotSupported when there is no table.
+// TableEntries lists the table's entries. ErrNotSupported when there is no table; ErrMalformed when something else has its name.
 func TableEntries(root fs.FS) ([]string, error) {
+	if info, err := fs.Stat(root, TableDir); err == nil && !info.IsDir() { // before it is opened, as in readTable
+		return nil, fmt.Errorf("list %s: %w: no folder", TableDir, ErrMalformed)
+	}
 	entries, err := fs.ReadDir(root, TableDir)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", TableDir, tableError(root, err))

@@ -10,16 +10,9 @@ import (
 // place without the option is an inline function (certs/system_keyring.c, certs/blacklist.c, security/integrity/platform_certs/machine_keyring.c,
 // include/linux/secure_boot.h) or, in kernels older than the option's name, a weak one.
 var only = map[string][]string{
-	"HAVE_ARCH_GET_SECUREBOOT":   {"arch_get_secureboot"},
-	"INTEGRITY_MACHINE_KEYRING":  {"set_machine_trusted_keys", "imputed_trust_enabled", "trust_moklist"},
-	"INTEGRITY_PLATFORM_KEYRING": {"set_platform_trusted_keys"},
-	"SYSTEM_REVOCATION_LIST":     {"is_key_on_revocation_list"},
-}
-
-// hints are symbols that go with an option and do not tell whether it is on.
-var hints = map[string]string{
-	// The patch "efi: Lock down the kernel if booted in secure boot mode" compiles the function wherever there is CONFIG_EFI.
-	"LOCK_DOWN_IN_EFI_SECURE_BOOT": "efi_set_secure_boot", "LOCK_DOWN_IN_SECURE_BOOT": "efi_set_secure_boot",
+	"HAVE_ARCH_GET_SECUREBOOT":  {"arch_get_secureboot"},
+	"INTEGRITY_MACHINE_KEYRING": {"set_machine_trusted_keys", "imputed_trust_enabled", "trust_moklist"},
+	"SYSTEM_REVOCATION_LIST":    {"is_key_on_revocation_list"},
 }
 
 // Built tells whether CONFIG_<option> is compiled into this kernel, or into a module of it (y or m). The configuration says so; where there is
@@ -39,11 +32,9 @@ func (s Status) Built(option string) evidence.Reading {
 		}
 	}
 	none := evidence.Reading{Evidence: "no kernel configuration was found", Source: "/" + symbolFile}
-	switch hint := hints[option]; {
+	switch {
 	case s.Symbols == nil:
 		none.Source = configPlaces
-	case s.Symbols[hint]:
-		none.Evidence += "; the kernel has " + hint + ", which is there with CONFIG_" + option + " and without"
 	case len(only[option]) > 0:
 		none.Evidence += "; a symbol that is missing proves nothing"
 	}

@@ -40,7 +40,7 @@ func (a Algorithms) Registered(name string) evidence.Reading {
 
 // ReadAlgorithms reads /proc/crypto below a root folder; every user may.
 func ReadAlgorithms(root fs.FS) (Algorithms, error) {
-	file, err := root.Open(cryptoFile)
+	file, err := openRegular(root, cryptoFile)
 	if err != nil {
 		return nil, err
 	}

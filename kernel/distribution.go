@@ -14,7 +14,6 @@ import (
 type Distribution struct {
 	ID      string // "debian", "opensuse-leap"; empty when not known
 	Version string // VERSION_ID: "12", "24.04"; empty for rolling ones
-	Name    string // PRETTY_NAME, foreign text
 }
 
 // osReleaseMax bounds the file in bytes; real ones have a few hundred.
@@ -30,7 +29,7 @@ func ParseOSRelease(r io.Reader) (Distribution, error) {
 		if !ok || strings.HasPrefix(name, "#") {
 			continue
 		}
-		field, wanted := map[string]*string{"ID": &d.ID, "VERSION_ID": &d.Version, "PRETTY_NAME": &d.Name}[name]
+		field, wanted := map[string]*string{"ID": &d.ID, "VERSION_ID": &d.Version}[name]
 		if wanted {
 			*field = unquote(value)
 		}

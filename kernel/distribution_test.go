@@ -9,7 +9,7 @@ import (
 
 func TestParseOSRelease(t *testing.T) {
 	for text, want := range map[string]Distribution{
-		"PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n": {"debian", "12", "Debian GNU/Linux 12 (bookworm)"},
+		"PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n": {"debian", "12"},
 		"# comment\nID='arch'\n  PRETTY_NAME = x\n\nNONSENSE\n":                          {ID: "arch"},
 		"ID=\"a\\\"b\\\\c\"":         {ID: `a"b\c`},
 		"":                           {},

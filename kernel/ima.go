@@ -16,7 +16,7 @@ import (
 const imaPolicy = "sys/kernel/security/integrity/ima/policy"
 
 // imaMeans is what a yes is about (security/integrity/ima/ima_main.c, ima_read_file, ima_load_data).
-const imaMeans = "; a module file that IMA does not accept is refused with EACCES, however it is signed"
+const imaMeans = "; a module file that IMA does not accept is refused with EACCES, also one whose key the kernel trusts"
 
 // ima tells whether IMA appraises modules, on top of their signatures.
 func (s Status) ima(root fs.FS) evidence.Reading {
@@ -116,12 +116,17 @@ func ModuleRule(r io.Reader) (string, error) {
 	return rule, nil
 }
 
-// forModules: the rule is for MODULE_CHECK or names no use.
+// forModules: the rule is for MODULE_CHECK or names no use, and not for another access than reading, which is what a module's file is checked for
+// (ima_main.c, ima_post_read_file: MAY_READ).
 func forModules(words []string) bool {
+	forAll := true
 	for _, word := range words {
 		if use, ok := strings.CutPrefix(word, "func="); ok {
-			return use == "MODULE_CHECK"
+			forAll = forAll && use == "MODULE_CHECK"
+		}
+		if access, ok := strings.CutPrefix(word, "mask="); ok {
+			forAll = forAll && strings.TrimPrefix(access, "^") == "MAY_READ"
 		}
 	}
-	return true
+	return forAll
 }

@@ -86,6 +86,8 @@ func TestModuleRule(t *testing.T) {
 		"dont_appraise func=MODULE_CHECK uid=0 \nappraise func=MODULE_CHECK \n":             "appraise func=MODULE_CHECK",
 		"dont_appraise func=FILE_CHECK \nappraise func=MODULE_CHECK \n":                     "appraise func=MODULE_CHECK",
 		"appraise func=MODULE_CHECK fowner=1 \nappraise func=MODULE_CHECK \n":               "appraise func=MODULE_CHECK fowner=1",
+		"appraise mask=MAY_EXEC fowner=0 \nappraise mask=MAY_WRITE \n":                      "",
+		"appraise mask=^MAY_READ fowner=0 \n":                                               "appraise mask=^MAY_READ fowner=0",
 		"appraise func=MODULE_CHECKS \nappraises func=MODULE_CHECK\n#appraise MODULE_CHECK": "",
 	} {
 		if got, err := ModuleRule(strings.NewReader(text)); got != want || err != nil {

@@ -154,16 +154,8 @@ func readTaint() *uint64 {
 	return &bits
 }
 
-// Recorded is a machine that was written down: it cannot be asked.
-type Recorded struct{}
-
-var _ Prober = Recorded{}
-
 // ErrNotRecorded: a recorded machine answers no question that was not asked of it.
 var ErrNotRecorded = errors.New("a recorded machine cannot be asked to load a module")
-
-// Probe always fails with [ErrNotRecorded].
-func (Recorded) Probe(*Payload, []byte) (*Attempt, error) { return nil, ErrNotRecorded }
 
 // Probes are the attempts made for one key, with one payload. All with a message name the same hash and the same signature algorithm, so that a
 // hash or an algorithm that the kernel lacks meets each of them alike. Nil is one that was not made.

@@ -12,8 +12,7 @@ import (
 
 // SymbolNames are the functions of the kernel that are looked for, because their presence tells how it was built.
 var SymbolNames = []string{
-	"arch_get_secureboot", "arch_ima_get_secureboot", "efi_set_secure_boot", "imputed_trust_enabled", "is_key_on_revocation_list",
-	"restrict_link_by_ca", "set_machine_trusted_keys", "set_platform_trusted_keys", "trust_moklist",
+	"arch_get_secureboot", "imputed_trust_enabled", "is_key_on_revocation_list", "set_machine_trusted_keys", "trust_moklist",
 }
 
 // Symbols are those of [SymbolNames] that the kernel has. Nil: /proc/kallsyms was not read. One that is missing proves nothing: a compiler

@@ -255,3 +255,14 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+// A record without keyrings and without a reason shows nothing, rather than a kernel that has none.
+func TestEmptyRecord(t *testing.T) {
+	read, err := Record{}.Recorded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rings, err := read.Rings(); rings != nil || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v, %v", rings, err)
+	}
+}

@@ -27,8 +27,13 @@ type Asked struct {
 
 var _ Source = Recorded{}
 
-// Rings gives the recorded keyrings.
-func (r Recorded) Rings() ([]Ring, error) { return r.Found, r.Err }
+// Rings gives the recorded keyrings. No kernel has none, so that an empty record shows nothing: ErrUnavailable.
+func (r Recorded) Rings() ([]Ring, error) {
+	if r.Err == nil && len(r.Found) == 0 {
+		return nil, ErrUnavailable
+	}
+	return r.Found, r.Err
+}
 
 // Ask gives what the kernel answered when the machine was recorded: [ErrNotRecorded] for a certificate that it was not asked about, and
 // as the answer to a restriction that was not among the questions.

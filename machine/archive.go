@@ -281,6 +281,9 @@ func decodeManifest(text []byte) (manifest, error) {
 	if version.Format != snapshotFormat {
 		return manifest{}, fmt.Errorf("format %d, known is %d", version.Format, snapshotFormat)
 	}
+	if err := noTwins(json.NewDecoder(bytes.NewReader(text))); err != nil {
+		return manifest{}, err
+	}
 	var m manifest
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -298,6 +301,37 @@ func decodeManifest(text []byte) (manifest, error) {
 		}
 	}
 	return m, nil
+}
+
+// noTwins refuses an object with two fields of one name, capitals or not: encoding/json takes the last.
+func noTwins(d *json.Decoder) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	open, nested := token.(json.Delim)
+	if !nested {
+		return nil
+	}
+	names := map[string]bool{}
+	for d.More() {
+		if open == '{' {
+			name, err := d.Token()
+			if err != nil {
+				return err
+			}
+			folded := strings.ToLower(fmt.Sprint(name))
+			if names[folded] {
+				return fmt.Errorf("offset %d: a second %.80q", d.InputOffset(), name)
+			}
+			names[folded] = true
+		}
+		if err := noTwins(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
 }
 
 // mode is what Stat tells of the permissions.

@@ -120,6 +120,8 @@ var hostiles = map[string]hostile{
 	"another format":       {manifest: `{"format":2,"anything":1}`, says: "format 2"},
 	"no format":            {manifest: `{}`, says: "format 0"},
 	"unknown field":        {manifest: `{"format":1,"more":1}`, says: "more"},
+	"a field twice":        {manifest: `{"format":1,"entries":0,"Entries":0}`, says: "a second \"Entries\""},
+	"a field twice inside": {manifest: `{"format":1,"inquiries":{"a":{},"A":{}}}`, says: "a second \"A\""},
 	"no JSON":              {manifest: `{`, says: manifestName},
 	"two documents":        {manifest: `{"format":1}{}`, says: manifestName},
 	"too few entries":      {manifest: `{"format":1,"entries":2}`, headers: []tar.Header{regular("a")}, says: "tells of 2"},

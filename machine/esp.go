@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"kkeys/efivars"
@@ -118,20 +119,15 @@ func unescapeOctal(s string) string { return octal.Replace(s) }
 // system on which a copy of it lies. The result is a path below the root.
 func (m *Machine) find(dir, file string) (string, error) {
 	for _, part := range strings.FieldsFunc(file, func(r rune) bool { return r == '\\' || r == '/' }) {
-		entries, err := fs.ReadDir(m.Files, dir)
+		names, err := m.names(dir)
 		if err != nil {
 			return "", err
 		}
-		found := false
-		for _, entry := range entries {
-			if strings.EqualFold(entry.Name(), part) {
-				dir, found = path.Join(dir, entry.Name()), true
-				break
-			}
-		}
-		if !found {
+		at := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, part) })
+		if at < 0 {
 			return "", fmt.Errorf("/%s has no %s: %w", dir, part, fs.ErrNotExist)
 		}
+		dir = path.Join(dir, names[at])
 	}
 	return dir, nil
 }

@@ -1,8 +1,10 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -13,9 +15,24 @@ func (m *Machine) line(path string) (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
-// readFile reads a file of at most so many bytes.
+// openNamed opens a file that the user names: anything that has an end, a pipe too, as the shell makes them (`<(command)`, /dev/stdin). No device
+// has one, and opening some does something.
+func openNamed(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode()&fs.ModeDevice != 0 {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errDevice}
+	}
+	return os.Open(path)
+}
+
+var errDevice = errors.New("is a device")
+
+// readFile reads a file that the user names, of at most so many bytes.
 func readFile(path string, most int64) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := openNamed(path)
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func (m *Machine) expand(pattern string) (paths []string, err error) {
 	return paths, err
 }
 
-// names lists a folder; what is none has no names.
+// names lists a folder; what is none has no names, and is not opened: a pipe would keep its reader waiting.
 func (m *Machine) names(dir string) (names []string, err error) {
 	info, err := fs.Stat(m.Files, dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {

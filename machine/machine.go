@@ -38,6 +38,12 @@ func Live() *Machine {
 // Keyrings belong to a running kernel and not to files, so there are none; and where dir shows the firmware of the machine that kkeys
 // runs on, there are no variables either: a folder given by name must never lead a write there. Errors are those of opening a folder.
 func Directory(dir string) (*Machine, error) {
+	// Before it is opened: a pipe would keep its reader waiting.
+	if info, err := os.Stat(dir); err != nil {
+		return nil, err
+	} else if !info.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: errNotDir}
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err

@@ -232,8 +232,8 @@ func TestProveFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := procCrypto([]string{"sha256"})
-	if p, err := machine.Prove(kernel.Recorded{}, files, q); p != nil || !errors.Is(err, kernel.ErrNotRecorded) {
-		t.Errorf("recorded: %v, %v", p, err)
+	if p, err := (&machine.Machine{Files: files}).Prove(q); p != nil || !errors.Is(err, kernel.ErrNotRecorded) {
+		t.Errorf("no kernel to ask: %v, %v", p, err)
 	}
 	for calls := range 7 {
 		f := &failing{fakeKernel{mode: trust.Enforced}, calls}

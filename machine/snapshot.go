@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 
 	"kkeys/efivars"
@@ -23,7 +22,7 @@ var (
 // if they were asked for, and its EFI variables, which cannot be written. All of the file is read, and checked, before anything is answered. Errors are those of opening
 // the file, and [ErrNoSnapshot].
 func Snapshot(path string) (*Machine, error) {
-	file, err := os.Open(path)
+	file, err := openNamed(path)
 	if err != nil {
 		return nil, err
 	}

@@ -150,13 +150,13 @@ func (w *witness) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(w.ro
 // partitions records the links that name GPT partitions.
 func (r *Recording) partitions(m *Machine) {
 	const folder = "dev/disk/by-partuuid"
-	entries, err := fs.ReadDir(m.Files, folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	names, err := m.names(folder)
+	if err != nil {
 		r.unreadable(folder, err)
 	}
-	for _, e := range entries {
-		if target, err := fs.ReadLink(m.Files, path.Join(folder, e.Name())); err == nil {
-			r.add(entry{path: path.Join(folder, e.Name()), kind: fs.ModeSymlink, link: target}, whyBoot)
+	for _, name := range names {
+		if target, err := fs.ReadLink(m.Files, path.Join(folder, name)); err == nil {
+			r.add(entry{path: path.Join(folder, name), kind: fs.ModeSymlink, link: target}, whyBoot)
 		}
 	}
 }

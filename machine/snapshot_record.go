@@ -233,11 +233,16 @@ func readAll(r io.Reader) ([]byte, error) {
 // shimTable records shim's table. Its files are 0400, and even root gets nothing of them without CAP_SYS_ADMIN: then they give fewer
 // bytes than they have.
 func (r *Recording) shimTable(files fs.FS) {
-	entries, err := fs.ReadDir(files, efivars.TableDir)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := fs.Stat(files, efivars.TableDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err == nil && !info.IsDir(): // a pipe would keep its reader waiting; that there is no table shows in the snapshot too
+		r.add(entry{path: efivars.TableDir}, whyShim)
 		return
 	}
 	r.add(entry{path: efivars.TableDir, kind: fs.ModeDir}, whyShim)
+	entries, err := fs.ReadDir(files, efivars.TableDir)
 	if err != nil {
 		r.unreadable(efivars.TableDir, err)
 		return

@@ -14,7 +14,7 @@ type Outcome int
 
 // The outcomes. Unknown is the zero value, so that what nobody looked at is not taken for an answer.
 const (
-	// Unknown: MokListRT or MokNew could not be read, or the boot is not known where it matters.
+	// Unknown: MokListRT, MokNew or the receipts could not be read, or the boot is not known where it matters.
 	Unknown Outcome = iota
 	// NotAsked: neither enrolled nor pending, and kkeys did not ask for it.
 	NotAsked
@@ -24,6 +24,8 @@ const (
 	Waiting
 	// WaitingStill: in MokNew since an earlier boot, so that the system was started since without MokManager.
 	WaitingStill
+	// Unconfirmable: in MokNew, but its password is missing or damaged: MokManager will not enroll it.
+	Unconfirmable
 	// Declined: asked for in an earlier boot, and neither pending nor enrolled.
 	Declined
 	// Interrupted: like Declined, but the request's password is still there: MokManager was cut short. What is left means: erase all keys.
@@ -34,7 +36,7 @@ const (
 
 // String is the outcome in words, as in "not asked for" or "still waiting".
 func (o Outcome) String() string {
-	return [...]string{"unknown", "not asked for", "enrolled", "waiting", "still waiting", "not confirmed", "interrupted", "withdrawn"}[o]
+	return [...]string{"unknown", "not asked for", "enrolled", "waiting", "still waiting", "not confirmable", "not confirmed", "interrupted", "withdrawn"}[o]
 }
 
 // Fate is an outcome with what it rests on.
@@ -44,24 +46,19 @@ type Fate struct {
 	Evidence string
 	// Source is where it was seen: "mok-variables/MokListRT", "efivars/MokNew", or [ReceiptsFile]; empty when nothing could be.
 	Source string
-	// Asked is the newest receipt of kkeys' request to enroll it, nil when there is none.
-	Asked *Receipt
 }
 
 // ReceiptsFile is where receipts are kept, on every machine.
 const ReceiptsFile = "/var/lib/kkeys/receipts.json"
 
 // FateOf tells what became of a certificate, given as DER, from what shim left at boot, what waits for MokManager, the boot_id of the running
-// kernel (empty: not known), and the receipts, the oldest first. Who could not read the receipts knows too little to ask: a NotAsked
-// from no receipts would be wrong.
+// kernel (empty: not known), and the receipts, the oldest first; unread says why they are not known, nil when they are.
 //
 // Of the receipts about a certificate the last counts. Receipts can be forged by root alone, as can the requests.
-func FateOf(receipts []Receipt, s State, p Pending, boot string, der []byte) Fate {
-	c := course{der: der, state: s, pending: p, boot: boot}
+func FateOf(receipts []Receipt, unread error, s State, p Pending, boot string, der []byte) Fate {
+	c := course{der: der, state: s, pending: p, boot: boot, unreceipted: unread}
 	c.asked, c.overtaken = newest(receipts, sha256.Sum256(der))
-	f := c.fate()
-	f.Asked = c.asked
-	return f
+	return c.fate()
 }
 
 // newest finds the last receipt about a certificate: asked when that was to enroll it, overtaken when it was to delete it, or all keys.
@@ -86,6 +83,7 @@ type course struct {
 	pending          Pending
 	boot             string
 	asked, overtaken *Receipt
+	unreceipted      error // why the receipts are not known
 }
 
 func (c course) fate() Fate {
@@ -109,6 +107,8 @@ func (c course) byWhom() string {
 		return ", as kkeys asked " + c.asked.when()
 	case c.overtaken != nil:
 		return fmt.Sprintf("; kkeys asked %s to %s", c.overtaken.when(), removal(c.overtaken.Kind))
+	case c.unreceipted != nil:
+		return "; whether kkeys asked for it is not known: " + c.unreceipted.Error()
 	}
 	return "; kkeys has no receipt for it: it is shim's own, or another program asked for it, or the receipt is gone"
 }
@@ -135,6 +135,8 @@ func removal(k Kind) string {
 func (c course) waiting(r Request) Fate {
 	f := Fate{Outcome: Waiting, Source: "efivars/" + r.Variable}
 	switch {
+	case c.asked == nil && c.unreceipted != nil:
+		f.Evidence = "it is pending; whether kkeys asked for it is not known: " + c.unreceipted.Error() + "; confirm it in MokManager at the next boot"
 	case c.asked == nil:
 		f.Evidence = "another program asked for it, or the receipt is gone: confirm it in MokManager at the next boot"
 	case c.boot == "" || c.asked.Boot == "":
@@ -147,6 +149,7 @@ func (c course) waiting(r Request) Fate {
 			"shim, or by kexec; or another program asked again"
 	}
 	if r.Auth.Answer == evidence.No {
+		f.Outcome = Unconfirmable
 		f.Evidence += "; but its password is missing or damaged, and MokManager will not enroll it: take the request back and ask again"
 	}
 	return f
@@ -198,6 +201,8 @@ func (c course) gone() Fate {
 	case c.asked == nil && c.overtaken != nil:
 		f.Outcome = NotAsked
 		f.Evidence = fmt.Sprintf("neither enrolled nor pending; the last that kkeys asked for, %s, was to %s", c.overtaken.when(), removal(c.overtaken.Kind))
+	case c.asked == nil && c.unreceipted != nil:
+		f.Evidence = "neither enrolled nor pending; whether it was asked for cannot be told: " + c.unreceipted.Error()
 	case c.asked == nil:
 		f.Outcome, f.Evidence = NotAsked, "neither enrolled nor pending, and kkeys has no receipt of asking for it"
 	case c.boot == "" || c.asked.Boot == "":

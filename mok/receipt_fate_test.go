@@ -1,6 +1,7 @@
 package mok_test
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,17 +16,6 @@ import (
 func TestFate(t *testing.T) {
 	mine, other := der(1000), der(1001)
 	record := make([]byte, mok.AuthSize)
-	with := func(seeds ...any) *efivarstest.Memory { // name, data, name, data …
-		m := machine()
-		for i := 0; i < len(seeds); i += 2 {
-			a := mok.Attributes
-			if name := seeds[i].(string); strings.HasSuffix(name, "RT") {
-				a = volatile
-			}
-			m.Seed(mok.Variable(seeds[i].(string)), a, seeds[i+1].([]byte))
-		}
-		return m
-	}
 	list := func(receipts ...mok.Receipt) []mok.Receipt { return receipts }
 	ask := func(boot string, ders ...[]byte) mok.Receipt { return receipt(mok.Enroll, boot, ders...) }
 
@@ -78,8 +68,8 @@ func TestFate(t *testing.T) {
 		"pending, this boot not known":         {pending(), list(ask(earlier, mine)), "", mok.Waiting, "in which boot is not known"},
 		"pending, asked for twice":             {pending(), list(ask(earlier, mine), ask(now, mine)), now, mok.Waiting, "in this boot"},
 		"pending, though deletion was asked":   {pending(), list(ask(earlier, mine), receipt(mok.Delete, now, mine)), now, mok.Waiting, "another program asked for it"},
-		"pending, without a password":          {with("MokNew", keyList(mine)), list(ask(now, mine)), now, mok.Waiting, "its password is missing"},
-		"pending, with half a password":        {with("MokNew", keyList(mine), "MokAuth", record[:99]), list(ask(now, mine)), now, mok.Waiting, "damaged"},
+		"pending, without a password":          {with("MokNew", keyList(mine)), list(ask(now, mine)), now, mok.Unconfirmable, "its password is missing"},
+		"pending, with half a password":        {with("MokNew", keyList(mine), "MokAuth", record[:99]), list(ask(now, mine)), now, mok.Unconfirmable, "damaged"},
 		"pending, password not readable":       {unreadable{pending(), "MokAuth"}, list(ask(now, mine)), now, mok.Waiting, "at the next boot$"},
 		"pending, the list damaged":            {with("MokListRT", []byte("damaged"), "MokNew", keyList(mine), "MokAuth", record), list(ask(now, mine)), now, mok.Waiting, ""},
 		"pending, booted without shim":         {noShim("MokNew", keyList(mine), "MokAuth", record), list(ask(earlier, mine)), now, mok.WaitingStill, "without shim"},
@@ -111,16 +101,13 @@ func TestFate(t *testing.T) {
 		"no permission":                        {efivars.Absent(syscall.EACCES), nil, now, mok.Unknown, "could not be read"},
 		"another is enrolled":                  {with("MokListRT", keyList(other)), nil, now, mok.NotAsked, ""},
 	} {
-		f := mok.FateOf(test.receipts, mok.ReadState(test.store, noRoot), mok.ReadPending(test.store), test.boot, mine)
+		f := mok.FateOf(test.receipts, nil, mok.ReadState(test.store, noRoot), mok.ReadPending(test.store), test.boot, mine)
 		if f.Outcome != test.want {
 			t.Errorf("%s: %s, want %s (%s)", why, f.Outcome, test.want, f.Evidence)
 		}
 		says(t, why, f, test.says)
 		if (f.Source == "") != (f.Outcome == mok.Unknown && !strings.Contains(f.Evidence, "booted since")) {
 			t.Errorf("%s: source %q of %q", why, f.Source, f.Evidence)
-		}
-		if f.Asked != nil && (f.Asked.Kind != mok.Enroll || !strings.Contains(f.Evidence, "kkeys asked")) {
-			t.Errorf("%s: the receipt is not told: %q", why, f.Evidence)
 		}
 	}
 }
@@ -151,23 +138,23 @@ func (u unreadable) Get(n efivars.Name) (efivars.Attributes, []byte, error) {
 	return u.Memory.Get(n)
 }
 
-// The newest receipt counts, and is the one that is given; the table's list counts before the variable's.
+// The newest receipt counts; the table's list counts before the variable's.
 func TestFateOfTheNewest(t *testing.T) {
 	first, second := receipt(mok.Enroll, earlier, der(1000)), receipt(mok.Enroll, now, der(1000), der(1001))
 	receipts := []mok.Receipt{first, second, receipt(mok.Enroll, earlier, der(1001))}
-	f := mok.FateOf(receipts, mok.ReadState(machine(), noRoot), mok.ReadPending(machine()), now, der(1000))
-	if f.Asked == nil || f.Asked.Boot != now || len(f.Asked.Certificates) != 2 || f.Source != mok.ReceiptsFile {
+	f := mok.FateOf(receipts, nil, mok.ReadState(machine(), noRoot), mok.ReadPending(machine()), now, der(1000))
+	if f.Outcome != mok.Withdrawn || f.Source != mok.ReceiptsFile {
 		t.Errorf("%+v", f)
 	}
 	root := table(map[string][]byte{"MokListRT": keyList(der(900), der(1000))})
-	f = mok.FateOf(receipts, mok.ReadState(machine(), root), mok.ReadPending(machine()), now, der(1000))
+	f = mok.FateOf(receipts, nil, mok.ReadState(machine(), root), mok.ReadPending(machine()), now, der(1000))
 	if f.Outcome != mok.Enrolled || f.Source != "mok-variables/MokListRT" {
 		t.Errorf("%+v", f)
 	}
 	// A list that shim did not make is not believed.
 	m := machine()
 	m.Seed(mok.Variable("MokListRT"), mok.Attributes, keyList(der(1000)))
-	if f := mok.FateOf(receipts, mok.ReadState(m, fstest.MapFS{}), mok.ReadPending(m), now, der(1000)); f.Outcome != mok.Unknown {
+	if f := mok.FateOf(receipts, nil, mok.ReadState(m, fstest.MapFS{}), mok.ReadPending(m), now, der(1000)); f.Outcome != mok.Unknown {
 		t.Errorf("%+v", f)
 	}
 	if f := (mok.Fate{}); f.Outcome != mok.Unknown || f.Outcome.String() != "unknown" {
@@ -180,7 +167,7 @@ func TestFateThroughTheBoots(t *testing.T) {
 	m := machine()
 	var receipts []mok.Receipt
 	fate := func(boot string) mok.Outcome {
-		return mok.FateOf(receipts, mok.ReadState(m, noRoot), mok.ReadPending(m), boot, der(1000)).Outcome
+		return mok.FateOf(receipts, nil, mok.ReadState(m, noRoot), mok.ReadPending(m), boot, der(1000)).Outcome
 	}
 	expect := func(boot string, want mok.Outcome) {
 		t.Helper()
@@ -209,4 +196,37 @@ func TestFateThroughTheBoots(t *testing.T) {
 	expect("12345678-0000-0000-0000-000000000000", mok.Interrupted)
 	m.Seed(mok.Variable("MokListRT"), volatile, keyList(der(900), der(1000)))
 	expect("12345678-0000-0000-0000-000000000000", mok.Enrolled)
+}
+
+// with is a machine with these variables of shim: name, data, name, data …
+func with(seeds ...any) *efivarstest.Memory {
+	m := machine()
+	for i := 0; i < len(seeds); i += 2 {
+		a := mok.Attributes
+		if name := seeds[i].(string); strings.HasSuffix(name, "RT") {
+			a = volatile
+		}
+		m.Seed(mok.Variable(seeds[i].(string)), a, seeds[i+1].([]byte))
+	}
+	return m
+}
+
+// Who could not read the receipts knows who is enrolled and what is pending, and not who asked.
+func TestFateWithoutReceipts(t *testing.T) {
+	unread := errors.New("no permission")
+	mine := der(1000)
+	for why, c := range map[string]struct {
+		store *efivarstest.Memory
+		want  mok.Outcome
+		says  string
+	}{
+		"enrolled": {with("MokListRT", keyList(mine)), mok.Enrolled, "whether kkeys asked for it is not known: no permission"},
+		"pending":  {with("MokNew", keyList(mine), "MokAuth", make([]byte, mok.AuthSize)), mok.Waiting, "whether kkeys asked for it is not known: no permission"},
+		"neither":  {machine(), mok.Unknown, "cannot be told: no permission"},
+	} {
+		f := mok.FateOf(nil, unread, mok.ReadState(c.store, noRoot), mok.ReadPending(c.store), now, mine)
+		if f.Outcome != c.want || !strings.Contains(f.Evidence, c.says) {
+			t.Errorf("%s: %s: %s", why, f.Outcome, f.Evidence)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 
 	"kkeys/efivars"
@@ -23,9 +24,9 @@ type State struct {
 	ValidationDisabled evidence.Reading
 	// IgnoreDB: shim and the kernel ignore the firmware's db (MokIgnoreDB).
 	IgnoreDB evidence.Reading
-	// Trusted: shim tells the kernel that it may trust MokList for modules (MokListTrustedRT in the table, which is
-	// where the kernel looks: security/integrity/platform_certs/machine_keyring.c, since 5.18). Before shim 15.6 the
-	// entry is absent or means the opposite; distributions patch this.
+	// Trusted: shim tells the kernel that it may trust MokList for modules: MokListTrustedRT is in the table, whatever its value, and there
+	// alone the kernel looks (security/integrity/platform_certs/machine_keyring.c, uefi_check_trust_mok_keys, since 5.18). Every user
+	// may list the table. shim before 15.6 makes the entry on request only; distributions patch the kernel's question out.
 	Trusted evidence.Reading
 	// Enrolled is MokListRT: shim's built-in keys and then MokList. Blocked is MokListXRT in the same way.
 	Enrolled, Blocked List
@@ -111,7 +112,8 @@ type reader struct {
 func ReadState(store efivars.Store, root fs.FS) State {
 	s := State{}
 	r := &reader{store: store, root: root, state: &s}
-	_, r.tableErr = efivars.TableEntries(root)
+	entries, err := efivars.TableEntries(root)
+	r.tableErr = err
 	if r.tableErr != nil && !errors.Is(r.tableErr, efivars.ErrNotSupported) {
 		r.gap(efivars.TableDir, r.tableErr)
 	}
@@ -122,7 +124,7 @@ func ReadState(store efivars.Store, root fs.FS) State {
 	s.SetupMode = r.firmwareFlag(efivars.SetupMode)
 	s.ValidationDisabled = r.mark("MokSBStateRT")
 	s.IgnoreDB = r.mark("MokIgnoreDB")
-	s.Trusted = r.mark("MokListTrustedRT")
+	s.Trusted = r.trusted(entries)
 	if b, err := r.table("VariableInfo"); err == nil {
 		if s.Variables, err = ParseVariableInfo(b); err != nil {
 			r.gap("mok-variables/VariableInfo", err)
@@ -194,6 +196,21 @@ func (r *reader) mark(name string) evidence.Reading {
 		return r.absent(source)
 	}
 	return r.flag(source, b, err)
+}
+
+// trusted looks whether the table has the entry.
+func (r *reader) trusted(entries []string) evidence.Reading {
+	const name = "MokListTrustedRT"
+	f := evidence.Reading{Source: "mok-variables/" + name}
+	switch {
+	case r.tableErr != nil:
+		f.Evidence = "there is no MOK variable table to be seen, in which alone the kernel looks"
+	case slices.Contains(entries, name):
+		f.Answer = evidence.Yes
+	default:
+		f.Answer, f.Evidence = evidence.No, "absent"
+	}
+	return f
 }
 
 // either reads an entry of the table, whose word is final, and only when there is no table to be read the variable.

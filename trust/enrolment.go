@@ -69,11 +69,8 @@ func (f Facts) overShim(found location) []Gate {
 
 // enrolledGate tells whether shim has the certificate, or what became of the request.
 func enrolledGate(f Facts) Gate {
-	fate := mok.FateOf(f.Receipts, *f.Firmware, f.Pending, f.Kernel.BootID, f.Certificate.Raw)
+	fate := mok.FateOf(f.Receipts, f.ReceiptsErr, *f.Firmware, f.Pending, f.Kernel.BootID, f.Certificate.Raw)
 	gate := Gate{Name: GateEnrolled, Result: Fail, Evidence: fate.Evidence, Source: fate.Source}
-	if f.ReceiptsErr != nil && gate.Source == mok.ReceiptsFile {
-		gate.Evidence = "neither enrolled nor pending; whether it was asked for cannot be told: " + f.ReceiptsErr.Error()
-	}
 	switch fate.Outcome {
 	case mok.Enrolled:
 		gate.Result = Pass
@@ -84,7 +81,7 @@ func enrolledGate(f Facts) Gate {
 		gate.Result = ResultUnknown
 	case mok.Waiting, mok.WaitingStill:
 		gate.Mend = MendConfirm
-	case mok.Interrupted:
+	case mok.Interrupted, mok.Unconfirmable:
 		gate.Mend = MendCancel
 	default:
 		gate.Mend = f.enroll()

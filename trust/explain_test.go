@@ -238,8 +238,14 @@ func TestExplanations(t *testing.T) {
 		{"nobody asked, and there is no shim", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.Firmware.Shim = listOf(), no() }, GateEnrolled, Fail, "", "neither enrolled nor pending"},
 		{"nobody asked, and it would replace another key", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.Stored = listOf(), []Stored{{other, "mok"}} }, GateEnrolled, Fail, "", "neither enrolled nor pending"},
 		{"nobody asked, and the kernel refuses it", nil, func(f *Facts) { f.Firmware.Enrolled, f.Inquiry.Refused = listOf(), keyring.ErrMalformed }, GateEnrolled, Fail, "", ""},
-		{"who asked is not known", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.ReceiptsErr = listOf(), keyring.ErrMalformed }, GateEnrolled, Fail, MendEnroll, "cannot be told"},
+		{"who asked is not known", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.ReceiptsErr = listOf(), keyring.ErrMalformed }, GateEnrolled, ResultUnknown, "", "cannot be told"},
 		{"pending", nil, func(f *Facts) { gone(f); asked(f, boot); pending(t, f) }, GateEnrolled, Fail, MendConfirm, "in this boot: confirm"},
+		{"pending, its password damaged", nil, func(f *Facts) {
+			gone(f)
+			asked(f, boot)
+			pending(t, f)
+			f.Pending.Requests[0].Auth.Answer = evidence.No
+		}, GateEnrolled, Fail, MendCancel, "take the request back"},
 		{"pending since an earlier boot", nil, func(f *Facts) { gone(f); asked(f, earlier); pending(t, f) }, GateEnrolled, Fail, MendConfirm, "has not run since"},
 		{"declined", nil, func(f *Facts) { gone(f); asked(f, earlier) }, GateEnrolled, Fail, MendEnroll, "declined"},
 		{"taken back", nil, func(f *Facts) { gone(f); asked(f, boot) }, GateEnrolled, Fail, MendEnroll, "took the request back"},

@@ -35,6 +35,11 @@ func (h hidden) Open(name string) (fs.File, error) {
 	return h.FS.Open(name)
 }
 
+func (h hidden) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(h.FS, name)
+	return slices.DeleteFunc(entries, func(d fs.DirEntry) bool { return strings.Contains(name+"/"+d.Name(), h.word) }), err
+}
+
 // with puts files over a machine's own.
 func with(files map[string]string) func(*machine.Machine) {
 	return func(m *machine.Machine) {
@@ -152,8 +157,8 @@ func TestGatesOfRecordedMachines(t *testing.T) {
 		{"6.1-enrolled", "mine.der", nil, trust.GateTrustList, trust.Pass, "", "MokListTrustedRT"},
 		{"6.1-enrolled", "mine.der", func(m *machine.Machine) { m.Files = hidden{m.Files, "MokListTrustedRT"} }, trust.GateTrustList, trust.NotApplicable, "", "kernels of this distribution do not ask"},
 		{"6.1-enrolled", "mine.der", func(m *machine.Machine) {
-			m.Files = hidden{m.Files, "MokListTrustedRT"}
 			with(map[string]string{"etc/os-release": "ID=fedora\n"})(m)
+			m.Files = hidden{m.Files, "MokListTrustedRT"}
 		}, trust.GateTrustList, trust.Fail, "sudo mokutil --trust-mok", "go to .platform"},
 		{"6.12-enrolled", "mine.der", nil, trust.GateMachine, trust.Pass, "", ".machine is linked"},
 		{"6.12-enrolled", "foreign.der", cut, trust.GateMachine, trust.Fail, "reboot", "not linked"},

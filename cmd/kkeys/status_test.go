@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"kkeys/efivars"
 	"kkeys/internal/certtest"
 	"kkeys/keyring"
 	"kkeys/machine"
@@ -17,7 +18,9 @@ func statusMachine(t *testing.T) (*machine.Machine, *machinetest.Machine) {
 	t.Helper()
 	made := machinetest.Installed(t)
 	made.Enrolled(certtest.SelfSignedWith(t, "mine", certtest.RSA(2048, 11)).DER)
-	made.Set(mok.Variable("MokListTrustedRT"), 6, []byte{1})
+	list, _ := made.Get(mok.Variable("MokListRT"))
+	made.Write(efivars.TableDir+"/MokListRT", string(list))
+	made.Write(efivars.TableDir+"/MokListTrustedRT", "\x01")
 	for path, text := range map[string]string{
 		"proc/sys/kernel/osrelease": "6.1.0-56-amd64\n", "proc/sys/kernel/tainted": "0\n", "proc/sys/kernel/modules_disabled": "0\n",
 		"etc/os-release": "ID=debian\n", "sys/module/module/parameters/sig_enforce": "Y\n", "sys/kernel/security/lockdown": "none [integrity] confidentiality\n",
@@ -54,10 +57,11 @@ func TestStatus(t *testing.T) {
 func TestStatusFindings(t *testing.T) {
 	for id, change := range map[string]func(*machine.Machine, *machinetest.Machine){
 		"shim-validation-off": func(_ *machine.Machine, made *machinetest.Machine) {
-			made.Set(mok.Variable("MokSBStateRT"), 6, []byte{1})
+			made.Write(efivars.TableDir+"/MokSBStateRT", "\x01")
 		},
 		"mok-list-corrupt": func(_ *machine.Machine, made *machinetest.Machine) {
 			made.Set(mok.Variable("MokListRT"), 6, []byte("cut"))
+			made.Write(efivars.TableDir+"/MokListRT", "cut")
 		},
 		"left-over-password": func(_ *machine.Machine, made *machinetest.Machine) {
 			made.Set(mok.Variable("MokDelAuth"), 7, make([]byte, 172))
