@@ -90,11 +90,6 @@ func (m *Machine) writeReceipts(data []byte) error {
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
-	if info, err := above.Stat(folder); err != nil {
-		return err
-	} else if !info.IsDir() { // opening a pipe would wait
-		return fmt.Errorf("there is something that is no folder: %w", fs.ErrInvalid)
-	}
 	in, err := above.OpenRoot(folder)
 	if err != nil {
 		return err

@@ -73,15 +73,19 @@ func (v *Verdict) open() {
 	}
 }
 
-// unknownSigner: the kernel itself finds no key by the name in the signature, in any keyring.
+// unknownSigner: the kernel itself finds no key by the name in the signature, in any keyring. A witness that gives issuer and serial number gives the
+// SKID too, if there is one, and then says nothing about a key of that issuer and serial number with another.
 func (f Facts) unknownSigner() bool {
+	if f.RingsErr != nil || f.Named == certs.ByIssuerAndSerial && f.Certificate.SubjectKeyID != nil {
+		return false
+	}
 	all := sightings(f)
 	for _, s := range all {
 		if answer := map[certs.Lookup]evidence.Answer{certs.ByIssuerAndSerial: s.bySerial, certs.ByKeyID: s.byKeyID}[f.Named]; answer != evidence.No {
 			return false
 		}
 	}
-	return len(all) > 0 && f.RingsErr == nil
+	return len(all) > 0
 }
 
 // judgeSigner judges a signer of whom nothing is known but what the signature says: only a load probe can tell that the kernel does not find

@@ -76,7 +76,12 @@ func TestJudgeModule(t *testing.T) {
 		{"valid, not trusted", Module{Result: valid, Where: "file:/var/lib/dkms/mok.pub"}, stranger, Untrusted, GateModule, "/var/lib/dkms/mok.pub"},
 		{"signer not known here", Module{Result: modsig.Result{Outcome: modsig.UnknownKey}}, nil, Unknown, GateModule, "no certificate found"},
 		{"changed after signing", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "mok"}, trusted, Untrusted, GateModule, "changed after signing (stripped"},
-		{"changed after signing, key not known to the kernel", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "kek"}, unknownID, Untrusted, GateModule, "or another key of that name"},
+		{"wrong, and the kernel may have another key of that issuer and serial number", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "kek"}, unknownID, Unknown, GateModule, "or another key of that name"},
+		{"changed after signing, key id not known to the kernel", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "kek"}, func() *Facts {
+			f := unknownID()
+			f.Named = certs.ByKeyID
+			return f
+		}, Untrusted, GateModule, "or another key of that name"},
 		{"wrong, and the kernel has another key of that name", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "db"}, namesake, Unknown, GateModule, "or another key of that name"},
 		{"wrong, and the kernel was not asked for the name", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "mok"}, stranger, Unknown, GateModule, "or another key of that name"},
 		{"wrong, on a kernel that checks nothing", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Kernel: unchecked().Kernel}, unchecked, Untrusted, GateSignatures, "none"},

@@ -84,7 +84,9 @@ func (f Facts) absent(gate Gate, all []sighting, self bool, why error, verified 
 	switch {
 	case verified != nil:
 		gate.Evidence = verified.ring + " vouches for it, but does not hold its own key: a module signed with it loads only if the signature carries this certificate, which the kernel's sign-file leaves out"
-		if why != nil {
+		if f.RingsErr == nil && unknownSigner(all, f.Certificate.SubjectKeyID != nil) {
+			gate.Result = Fail
+		} else if why != nil {
 			gate.Evidence += "; whether it is self-signed cannot be told: " + why.Error()
 		}
 	case f.RingsErr != nil && f.Inquiry == nil:
@@ -109,8 +111,17 @@ func (f Facts) absent(gate Gate, all []sighting, self bool, why error, verified 
 // certificate that is its own issuer, no issuer.
 func denied(all []sighting, self, hasKeyID bool) bool {
 	for _, s := range all {
-		signer := s.bySerial == evidence.No && (s.byKeyID == evidence.No || !hasKeyID)
-		if !signer && !(self && s.verified == evidence.No) {
+		if !unknownSigner([]sighting{s}, hasKeyID) && !(self && s.verified == evidence.No) {
+			return false
+		}
+	}
+	return len(all) > 0
+}
+
+// unknownSigner tells whether the kernel finds no key by either name of the certificate, in any of the keyrings.
+func unknownSigner(all []sighting, hasKeyID bool) bool {
+	for _, s := range all {
+		if s.bySerial != evidence.No || s.byKeyID != evidence.No && hasKeyID {
 			return false
 		}
 	}
