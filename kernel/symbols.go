@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 )
 
 // SymbolNames are the functions of the kernel that are looked for, because their presence tells how it was built.
@@ -86,6 +85,4 @@ func symbol(line []byte) (kind byte, name []byte, module, ok bool) {
 	return line[at+1], name, module, len(name) > 0
 }
 
-func isHex(digits []byte) bool {
-	return !slices.ContainsFunc(digits, func(b byte) bool { return (b < '0' || b > '9') && (b < 'a' || b > 'f') })
-}
+func isHex(digits []byte) bool { return len(bytes.Trim(digits, "0123456789abcdef")) == 0 }

@@ -281,7 +281,7 @@ func decodeManifest(text []byte) (manifest, error) {
 	if version.Format != snapshotFormat {
 		return manifest{}, fmt.Errorf("format %d, known is %d", version.Format, snapshotFormat)
 	}
-	if err := noTwins(json.NewDecoder(bytes.NewReader(text))); err != nil {
+	if err := plainNames(json.NewDecoder(bytes.NewReader(text))); err != nil {
 		return manifest{}, err
 	}
 	var m manifest
@@ -303,8 +303,9 @@ func decodeManifest(text []byte) (manifest, error) {
 	return m, nil
 }
 
-// noTwins refuses an object with two fields of one name, capitals or not: encoding/json takes the last.
-func noTwins(d *json.Decoder) error {
+// plainNames refuses a field that stands twice, since encoding/json takes the last, and one whose name is not lower-case ASCII as all are: it would
+// be taken for another that differs in capitals alone. How deep objects may nest, [json.Unmarshal] has seen to before.
+func plainNames(d *json.Decoder) error {
 	token, err := d.Token()
 	if err != nil {
 		return err
@@ -316,17 +317,17 @@ func noTwins(d *json.Decoder) error {
 	names := map[string]bool{}
 	for d.More() {
 		if open == '{' {
-			name, err := d.Token()
+			token, err := d.Token()
 			if err != nil {
 				return err
 			}
-			folded := strings.ToLower(fmt.Sprint(name))
-			if names[folded] {
-				return fmt.Errorf("offset %d: a second %.80q", d.InputOffset(), name)
+			name := fmt.Sprint(token)
+			if names[name] || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+				return fmt.Errorf("offset %d: field %.80q stands twice, or is not in lower case", d.InputOffset(), name)
 			}
-			names[folded] = true
+			names[name] = true
 		}
-		if err := noTwins(d); err != nil {
+		if err := plainNames(d); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"kkeys/keyring"
 )
 
 // hostile archives: the headers, each with its content, after a manifest with the text given.
@@ -27,8 +29,16 @@ var hostiles = map[string]hostile{
 	"another format":       {manifest: `{"format":2,"anything":1}`, says: "format 2"},
 	"no format":            {manifest: `{}`, says: "format 0"},
 	"unknown field":        {manifest: `{"format":1,"more":1}`, says: "more"},
-	"a field twice":        {manifest: `{"format":1,"entries":0,"Entries":0}`, says: "a second \"Entries\""},
-	"a field twice inside": {manifest: `{"format":1,"inquiries":{"a":{},"A":{}}}`, says: "a second \"A\""},
+	"a field twice":        {manifest: `{"format":1,"probes":null,"probes":null}`, says: "\"probes\" stands twice"},
+	"in capitals":          {manifest: `{"format":1,"PROBES":null}`, says: "\"PROBES\" stands twice, or is not in lower case"},
+	"one capital":          {manifest: `{"format":1,"entries":0,"Entries":0}`, says: "\"Entries\""},
+	"a long s for an s":    {manifest: `{"format":1,"probeſ":null}`, says: "\"probeſ\""}, // encoding/json takes it for one
+	"format in capitals":   {manifest: `{"FORMAT":1}`, says: "\"FORMAT\""},
+	"escaped twice":        {manifest: `{"format":1,"probes":null,"prob\u0065s":null}`, says: "\"probes\" stands twice"},
+	"a field twice inside": {manifest: `{"format":1,"left_out":[{"path":"a"},{"path":"b","path":"c"}]}`, says: "\"path\" stands twice"},
+	"capitals inside":      {manifest: `{"format":1,"inquiries":{"a":{},"A":{}}}`, says: "\"A\""},
+	"nested too deep":      {manifest: `{"format":1,"keyrings":` + strings.Repeat("[", 1<<20), says: manifestName},
+	"deep and closed":      {manifest: `{"format":1,"keyrings":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + "}", says: "depth"},
 	"no JSON":              {manifest: `{`, says: manifestName},
 	"two documents":        {manifest: `{"format":1}{}`, says: manifestName},
 	"too few entries":      {manifest: `{"format":1,"entries":2}`, headers: []tar.Header{regular("a")}, says: "tells of 2"},
@@ -133,6 +143,10 @@ func TestArchiveHostile(t *testing.T) {
 	if _, err := readSnapshot(bytes.NewReader(compressed(t, hostile{manifest: goodProbes}.tar(t)))); err != nil {
 		t.Errorf("the base of load probes is refused: %v", err)
 	}
+	// The same without a hostile part: a field of one name in two objects, and twice as a value.
+	if _, err := readSnapshot(bytes.NewReader(compressed(t, hostile{manifest: `{"format":1,"left_out":[{"path":"a"},{"path":"path"}],"kkeys_version":"PROBES"}`}.tar(t)))); err != nil {
+		t.Errorf("names that stand once are refused: %v", err)
+	}
 	var first bytes.Buffer
 	w := tar.NewWriter(&first)
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "etc/name"}); err != nil {
@@ -185,3 +199,16 @@ func TestArchiveBounds(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// No kernel is without keyrings. A snapshot that has none and does not say why shows nothing, as if they could not be read.
+func TestNoKeyrings(t *testing.T) {
+	for _, text := range []string{`{"format":1}`, `{"format":1,"keyrings":[]}`, `{"format":1,"keyrings":null}`, `{"format":1,"keyrings":[],"keyrings_error":null}`} {
+		m, err := readSnapshot(bytes.NewReader(compressed(t, hostile{manifest: text}.tar(t))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rings, err := m.Keyrings.Rings(); rings != nil || !errors.Is(err, keyring.ErrUnavailable) {
+			t.Errorf("%s: %v, %v", text, rings, err)
+		}
+	}
+}

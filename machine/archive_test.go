@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -172,6 +173,24 @@ func FuzzArchiveTar(f *testing.F) {
 		m, entries, err := decodeTar(bytes.NewReader(data))
 		accepted(t, m, entries, err)
 	})
+}
+
+// The machines that were recorded in the lab are read.
+func TestRecordedMachines(t *testing.T) {
+	paths, err := filepath.Glob("../testdata/machines/*.kks")
+	if err != nil || len(paths) < 14 {
+		t.Fatalf("%d recorded machines, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		m, err := Snapshot(path)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if rings, err := m.Keyrings.Rings(); err != nil || len(rings) == 0 {
+			t.Errorf("%s: %d keyrings, %v", path, len(rings), err)
+		}
+	}
 }
 
 // The document names every field of the manifest.

@@ -200,7 +200,7 @@ func TestRecordedProbesFail(t *testing.T) {
 		says   string
 	}{
 		"no root":                 {answering(kernel.EPERM), "with EPERM: no CAP_SYS_MODULE"},
-		"a security module":       {answering(kernel.EACCES), "with EACCES"},
+		"a security module":       {answering(kernel.EACCES), "with EACCES: no CAP_SYS_MODULE, modules_disabled, a security module or a container's filter"},
 		"the payload comes first": {answering(kernel.ENOEXEC), "a broken signature with ENOEXEC"},
 		"it loads":                {answering(kernel.Loaded), "please report"},
 		"an errno of tomorrow":    {&strange{}, "ETOMORROW"},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ type (
 
 // NewReceipt is a receipt for a request staged now. A boot that is no boot_id is taken for unknown.
 func NewReceipt(k Kind, now time.Time, boot string, certificates ...Asked) Receipt {
-	if !isBoot(boot) {
+	if !bootID.MatchString(boot) {
 		boot = ""
 	}
 	return Receipt{Kind: k, Time: now.UTC().Truncate(time.Second), Boot: boot, Certificates: certificates}
@@ -269,7 +270,7 @@ func (r Receipt) check() error {
 		return fmt.Errorf("%d certificates to %s", len(r.Certificates), r.Kind)
 	case r.Time.Location() != time.UTC || r.Time.Nanosecond() != 0 || r.Time.Year() < 0 || r.Time.Year() > 9999:
 		return errors.New("the time is not in UTC and whole seconds")
-	case r.Boot != "" && !isBoot(r.Boot):
+	case r.Boot != "" && !bootID.MatchString(r.Boot):
 		return fmt.Errorf("%.40q is no boot_id", r.Boot)
 	}
 	seen := map[[sha256.Size]byte]bool{}
@@ -289,9 +290,5 @@ func (r Receipt) check() error {
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
-// isBoot tells the form of a boot_id, which is that of a UUID.
-func isBoot(s string) bool {
-	groups := strings.Split(s, "-")
-	return len(s) == 36 && len(groups) == 5 && len(groups[0]) == 8 && len(groups[1]) == 4 && len(groups[2]) == 4 && len(groups[3]) == 4 &&
-		isHex(strings.Join(groups, ""))
-}
+// bootID is the form of a boot_id, a UUID in lower case.
+var bootID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

@@ -134,24 +134,25 @@ func removal(k Kind) string {
 // waiting: it is in MokNew. Since when, only receipt and boot_id tell.
 func (c course) waiting(r Request) Fate {
 	f := Fate{Outcome: Waiting, Source: "efivars/" + r.Variable}
+	next := ": confirm it in MokManager at the next boot"
 	switch {
 	case c.asked == nil && c.unreceipted != nil:
-		f.Evidence = "it is pending; whether kkeys asked for it is not known: " + c.unreceipted.Error() + "; confirm it in MokManager at the next boot"
+		f.Evidence = "it is pending; whether kkeys asked for it is not known (" + c.unreceipted.Error() + ")"
 	case c.asked == nil:
-		f.Evidence = "another program asked for it, or the receipt is gone: confirm it in MokManager at the next boot"
+		f.Evidence = "another program asked for it, or the receipt is gone"
 	case c.boot == "" || c.asked.Boot == "":
-		f.Evidence = "kkeys asked for it " + c.asked.when() + ", in which boot is not known: confirm it in MokManager at the next boot"
+		f.Evidence = "kkeys asked for it " + c.asked.when() + ", in which boot is not known"
 	case c.asked.Boot == c.boot:
-		f.Evidence = "kkeys asked for it " + c.asked.when() + ", in this boot: confirm it in MokManager at the next boot"
+		f.Evidence = "kkeys asked for it " + c.asked.when() + ", in this boot"
 	default:
-		f.Outcome = WaitingStill
+		f.Outcome, next = WaitingStill, ""
 		f.Evidence = "kkeys asked for it " + c.asked.when() + ", in an earlier boot, and MokManager has not run since: the system was started without " +
 			"shim, or by kexec; or another program asked again"
 	}
 	if r.Auth.Answer == evidence.No {
-		f.Outcome = Unconfirmable
-		f.Evidence += "; but its password is missing or damaged, and MokManager will not enroll it: take the request back and ask again"
+		f.Outcome, next = Unconfirmable, "; but its password is missing or damaged, and MokManager will not enroll it: take the request back and ask again"
 	}
+	f.Evidence += next
 	return f
 }
 

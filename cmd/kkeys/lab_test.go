@@ -308,6 +308,8 @@ func TestLabEnroll(t *testing.T) {
 				kkeys("status"),
 				lab.Shell("cat /proc/sys/kernel/tainted; cat /proc/modules | grep kkeys; true"),
 				asSnapshot,
+				kkeys("trusted", "--prove", "/srv/foreign.ko"), // 30
+				kkeys("status", "--prove"),
 			}})
 			machine := decoded[listDocument](t, "list", run.Outputs[0])
 			found := false
@@ -324,7 +326,7 @@ func TestLabEnroll(t *testing.T) {
 			}
 			expect(t, run.Outputs[2], exitYes, "mine.pem: trusted, .machine (proof: keyring-restriction)")
 			expect(t, run.Outputs[3], exitNo, "untrusted", "no keyring holds its key")
-			expect(t, run.Outputs[4], exitUnsure, "does not hold its own key")
+			expect(t, run.Outputs[4], exitNo, "does not hold its own key")
 			expect(t, run.Outputs[5], rejected)
 			expect(t, run.Outputs[6], rejected) // sign-file leaves the leaf's certificate out, so the kernel does not find its key
 			expect(t, run.Outputs[7], 0)
@@ -356,6 +358,8 @@ func TestLabEnroll(t *testing.T) {
 			if strings.Contains(string(run.Outputs[28].Stdout), "kkeys") {
 				t.Errorf("a probe was registered: %s", run.Outputs[28].Stdout)
 			}
+			expect(t, run.Outputs[30], exitNo, "foreign.ko: untrusted (proof: load-probe)", "no keyring that is consulted has its id")
+			expect(t, run.Outputs[31], exitYes, ".platform consulted    yes, proven")
 			if fate := fateOf(t, run.Outputs[29], mine.DER); fate.Outcome != mok.Enrolled || !strings.Contains(fate.Evidence, "as kkeys asked") {
 				t.Errorf("%s: %s", fate.Outcome, fate.Evidence)
 			}
