@@ -119,14 +119,13 @@ func ModuleRule(r io.Reader) (string, error) {
 // forModules: the rule is for MODULE_CHECK or names no use, and not for another access than reading, which is what a module's file is checked for
 // (ima_main.c, ima_post_read_file: MAY_READ).
 func forModules(words []string) bool {
-	forAll := true
 	for _, word := range words {
-		if use, ok := strings.CutPrefix(word, "func="); ok {
-			forAll = forAll && use == "MODULE_CHECK"
+		if use, ok := strings.CutPrefix(word, "func="); ok && use != "MODULE_CHECK" {
+			return false
 		}
-		if access, ok := strings.CutPrefix(word, "mask="); ok {
-			forAll = forAll && strings.TrimPrefix(access, "^") == "MAY_READ"
+		if access, ok := strings.CutPrefix(word, "mask="); ok && strings.TrimPrefix(access, "^") != "MAY_READ" {
+			return false
 		}
 	}
-	return forAll
+	return true
 }

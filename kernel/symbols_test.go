@@ -28,6 +28,7 @@ func TestParseSymbols(t *testing.T) {
 		want Symbols
 	}{
 		"none":           {table("T _stext"), Symbols{}},
+		"not looked for": {table("T efi_set_secure_boot", "T restrict_link_by_ca", "T set_platform_trusted_keys", "T trust_moklist"), Symbols{"trust_moklist": true}}, // in older snapshots
 		"two":            {table("T set_machine_trusted_keys", "t trust_moklist", "T other"), Symbols{"set_machine_trusted_keys": true, "trust_moklist": true}},
 		"32 bits":        {"c0008000 T trust_moklist\n", Symbols{"trust_moklist": true}},
 		"hidden":         {"0000000000000000 T is_key_on_revocation_list\n", Symbols{"is_key_on_revocation_list": true}},

@@ -68,7 +68,8 @@ func TestFate(t *testing.T) {
 		"pending, this boot not known":         {pending(), list(ask(earlier, mine)), "", mok.Waiting, "in which boot is not known"},
 		"pending, asked for twice":             {pending(), list(ask(earlier, mine), ask(now, mine)), now, mok.Waiting, "in this boot"},
 		"pending, though deletion was asked":   {pending(), list(ask(earlier, mine), receipt(mok.Delete, now, mine)), now, mok.Waiting, "another program asked for it"},
-		"pending, without a password":          {with("MokNew", keyList(mine)), list(ask(now, mine)), now, mok.Unconfirmable, "its password is missing"},
+		"pending, without a password":          {with("MokNew", keyList(mine)), list(ask(now, mine)), now, mok.Unconfirmable, ", in this boot; but its password is missing|take the request back and ask again$"},
+		"pending for long, without a password": {with("MokNew", keyList(mine)), list(ask(earlier, mine)), now, mok.Unconfirmable, "or another program asked again; but its password is missing"},
 		"pending, with half a password":        {with("MokNew", keyList(mine), "MokAuth", record[:99]), list(ask(now, mine)), now, mok.Unconfirmable, "damaged"},
 		"pending, password not readable":       {unreadable{pending(), "MokAuth"}, list(ask(now, mine)), now, mok.Waiting, "at the next boot$"},
 		"pending, the list damaged":            {with("MokListRT", []byte("damaged"), "MokNew", keyList(mine), "MokAuth", record), list(ask(now, mine)), now, mok.Waiting, ""},
@@ -97,8 +98,8 @@ func TestFate(t *testing.T) {
 		"booted without shim":                  {noShim(), list(ask(earlier, mine)), now, mok.Unknown, "not booted through shim"},
 		"booted without shim, request damaged": {noShim("MokNew", []byte{1}), list(ask(earlier, mine)), now, mok.Unknown, "damaged|not booted through shim"},
 		"booted without shim, nobody asked":    {noShim(), nil, now, mok.Unknown, "not booted through shim"},
-		"no EFI":                               {efivars.Absent(efivars.ErrNotSupported), list(ask(earlier, mine)), now, mok.Unknown, "could not be read"},
-		"no permission":                        {efivars.Absent(syscall.EACCES), nil, now, mok.Unknown, "could not be read"},
+		"no EFI":                               {efivars.Absent(efivars.ErrNotSupported), list(ask(earlier, mine)), now, mok.Unknown, "; MokListRT could not be read; kkeys asked for it on"},
+		"no permission":                        {efivars.Absent(syscall.EACCES), nil, now, mok.Unknown, "; MokListRT could not be read$"},
 		"another is enrolled":                  {with("MokListRT", keyList(other)), nil, now, mok.NotAsked, ""},
 	} {
 		f := mok.FateOf(test.receipts, nil, mok.ReadState(test.store, noRoot), mok.ReadPending(test.store), test.boot, mine)
@@ -220,13 +221,15 @@ func TestFateWithoutReceipts(t *testing.T) {
 		want  mok.Outcome
 		says  string
 	}{
-		"enrolled": {with("MokListRT", keyList(mine)), mok.Enrolled, "whether kkeys asked for it is not known: no permission"},
-		"pending":  {with("MokNew", keyList(mine), "MokAuth", make([]byte, mok.AuthSize)), mok.Waiting, "whether kkeys asked for it is not known: no permission"},
-		"neither":  {machine(), mok.Unknown, "cannot be told: no permission"},
+		"enrolled":                {with("MokListRT", keyList(mine)), mok.Enrolled, "enrolled; whether kkeys asked for it is not known: no permission"},
+		"pending":                 {with("MokNew", keyList(mine), "MokAuth", make([]byte, mok.AuthSize)), mok.Waiting, "it is pending; whether kkeys asked for it is not known (no permission): confirm it in MokManager at the next boot"},
+		"without a password":      {with("MokNew", keyList(mine)), mok.Unconfirmable, "it is pending; whether kkeys asked for it is not known (no permission); but its password is missing or damaged, and MokManager will not enroll it: take the request back and ask again"},
+		"neither":                 {machine(), mok.Unknown, "neither enrolled nor pending; whether it was asked for cannot be told: no permission"},
+		"a password that is left": {with("MokAuth", make([]byte, mok.AuthSize)), mok.Unknown, "neither enrolled nor pending; whether it was asked for cannot be told: no permission"},
 	} {
 		f := mok.FateOf(nil, unread, mok.ReadState(c.store, noRoot), mok.ReadPending(c.store), now, mine)
-		if f.Outcome != c.want || !strings.Contains(f.Evidence, c.says) {
-			t.Errorf("%s: %s: %s", why, f.Outcome, f.Evidence)
+		if f.Outcome != c.want || f.Evidence != c.says || f.Source == "" {
+			t.Errorf("%s: %s: %s (%s)", why, f.Outcome, f.Evidence, f.Source)
 		}
 	}
 }

@@ -89,11 +89,23 @@ func TestStateOfOtherMachines(t *testing.T) {
 	if answers(s) != [6]evidence.Answer{} || len(s.NotSeen) == 0 || s.Enrolled.Seen() {
 		t.Errorf("unreadable: %+v", s)
 	}
+	// The table cannot be listed: what is in it is not known, and shim is known by its variables.
+	s = mok.ReadState(machine(), unlisted{table(shimTable())})
+	if answers(s) != [...]evidence.Answer{evidence.Yes, evidence.Yes, evidence.No, evidence.No, evidence.No, evidence.Unknown} || len(s.NotSeen) != 1 || s.NotSeen[0].Source != efivars.TableDir {
+		t.Errorf("table unreadable: %+v", s)
+	}
 	// The table alone, as when efivarfs is not mounted.
 	s = mok.ReadState(efivars.Absent(efivars.ErrNotSupported), table(shimTable()))
 	if s.Shim.Answer != evidence.Yes || !s.Enrolled.Has(der(900)) || s.SecureBoot.Answer != evidence.Unknown || s.Trusted.Answer != evidence.Yes {
 		t.Errorf("table only: %+v", s)
 	}
+}
+
+// unlisted has no folder that can be listed.
+type unlisted struct{ fs.FS }
+
+func (u unlisted) ReadDir(name string) ([]fs.DirEntry, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 }
 
 // Without privilege the table is there and cannot be read: the variables answer.
