@@ -12,14 +12,17 @@ import (
 // Lookup is a way to name a signer, in the SignerInfo of a module's signature as in an authority key identifier.
 type Lookup int
 
-// The two ways (crypto/asymmetric_keys/pkcs7_parser.c, pkcs7_sig_note_issuer and pkcs7_sig_note_skid).
+// The ways (crypto/asymmetric_keys/pkcs7_parser.c, pkcs7_sig_note_issuer and pkcs7_sig_note_skid).
 const (
-	// ByIssuerAndSerial is what the kernel's sign-file writes. The witness gives the SKID too, if there is one: the kernel then takes
-	// the key that it finds first by issuer and serial number, as it does for a module, and wants it to have that SKID
-	// (asymmetric_type.c, find_asymmetric_key).
-	ByIssuerAndSerial Lookup = iota
-	ByKeyID                  // the subject key identifier, sign-file -k
+	ByIssuerAndSerial Lookup = iota // what the kernel's sign-file writes
+	ByKeyID                         // the subject key identifier, sign-file -k
+	// ByAllIDs is no module's: the kernel takes the key that it finds first by issuer and serial number, and wants it to have the subject key
+	// identifier (asymmetric_type.c, find_asymmetric_key). So it tells whether that is a key of this certificate's or another's.
+	ByAllIDs
 )
+
+// Lookups are all of them.
+var Lookups = []Lookup{ByIssuerAndSerial, ByKeyID, ByAllIDs}
 
 // ErrNoWitness: no certificate can be made that names this one in that way.
 var ErrNoWitness = errors.New("no witness can be made")
@@ -29,9 +32,9 @@ var ErrNoWitness = errors.New("no witness can be made")
 // error when it has one and the signature turned out not to be its (crypto/asymmetric_keys/restrict.c, find_asymmetric_key comes
 // before verify_signature). So it tells whether the kernel would find the signer of a module that is named in this way.
 //
-// ErrNoWitness for a certificate without SKID when asked ByKeyID, and for keys other than RSA and ECDSA.
+// ErrNoWitness for a certificate without SKID when asked ByKeyID or ByAllIDs, and for keys other than RSA and ECDSA.
 func (c *Certificate) Witness(by Lookup) ([]byte, error) {
-	if by == ByKeyID && c.SubjectKeyID == nil {
+	if by != ByIssuerAndSerial && c.SubjectKeyID == nil {
 		return nil, fmt.Errorf("%w: it has no subject key identifier", ErrNoWitness)
 	}
 	algorithm, signature, err := c.noise()
@@ -128,7 +131,7 @@ func (c *Certificate) witnessTBS(b *cryptobyte.Builder, by Lookup, algorithm []b
 // name writes the parts of an authority key identifier.
 func (c *Certificate) name(b *cryptobyte.Builder, by Lookup) {
 	context := func(n uint8) asn1.Tag { return asn1.Tag(n).ContextSpecific() }
-	if c.SubjectKeyID != nil {
+	if by != ByIssuerAndSerial {
 		b.AddASN1(context(0), func(b *cryptobyte.Builder) { b.AddBytes(c.SubjectKeyID) })
 	}
 	if by == ByKeyID {

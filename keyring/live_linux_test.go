@@ -168,7 +168,7 @@ func TestLiveAskOwnRing(t *testing.T) {
 }
 
 // A witness tells whether the kernel finds a signer by issuer and serial number, or by key id: the same key under another certificate is
-// found by the latter only.
+// found by the latter only, and another key under the same issuer and serial number by the former, unless all ids are given.
 func TestLiveWitness(t *testing.T) {
 	runtime.LockOSThread()
 	kernelOrSkip(t)
@@ -189,16 +189,16 @@ func TestLiveWitness(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		about           *certs.Certificate
-		serial, byKeyID error
+		about                  *certs.Certificate
+		serial, byKeyID, byAll error
 	}{
-		"itself":                          {enrolled, ErrMismatch, ErrMismatch},
-		"renewed":                         {make(2, "id", key), ErrNoVoucher, ErrMismatch},
-		"another key, same serial":        {make(1, "other", certtest.RSA(2048, 6)), ErrNoVoucher, ErrNoVoucher},
-		"a stranger":                      {make(3, "stranger", certtest.RSA(2048, 7)), ErrNoVoucher, ErrNoVoucher},
-		"a stranger with a longer serial": {make(0x7f, "stranger", certtest.RSA(4096, 8)), ErrNoVoucher, ErrNoVoucher},
+		"itself":                          {enrolled, ErrMismatch, ErrMismatch, ErrMismatch},
+		"renewed":                         {make(2, "id", key), ErrNoVoucher, ErrMismatch, ErrNoVoucher},
+		"another key, same serial":        {make(1, "other", certtest.RSA(2048, 6)), ErrMismatch, ErrNoVoucher, ErrNoVoucher},
+		"a stranger":                      {make(3, "stranger", certtest.RSA(2048, 7)), ErrNoVoucher, ErrNoVoucher, ErrNoVoucher},
+		"a stranger with a longer serial": {make(0x7f, "stranger", certtest.RSA(4096, 8)), ErrNoVoucher, ErrNoVoucher, ErrNoVoucher},
 	} {
-		for by, want := range map[certs.Lookup]error{certs.ByIssuerAndSerial: c.serial, certs.ByKeyID: c.byKeyID} {
+		for by, want := range map[certs.Lookup]error{certs.ByIssuerAndSerial: c.serial, certs.ByKeyID: c.byKeyID, certs.ByAllIDs: c.byAll} {
 			witness, err := c.about.Witness(by)
 			if err != nil {
 				t.Fatal(err)

@@ -201,6 +201,9 @@ func (q InquiryRecord) asked() (Asked, error) {
 	if inquiry.Refused, err = q.Refused.err(); err != nil {
 		return Asked{}, err
 	}
+	if r := inquiry.Refused; r != nil && !errors.Is(r, ErrMalformed) && !errors.Is(r, ErrRejected) && !errors.Is(r, ErrCrypto) {
+		return Asked{}, fmt.Errorf("%.80q is no refusal of a certificate", q.Refused.Word)
+	}
 	if inquiry.Description, err = fromTextOrHex(q.Description, q.Raw); err != nil {
 		return Asked{}, err
 	}

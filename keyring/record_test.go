@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,7 +113,7 @@ func TestRecord(t *testing.T) {
 		t.Errorf("an unknown certificate: %v", err)
 	}
 	// A witness is another certificate each time, and the question the same.
-	for _, by := range []certs.Lookup{certs.ByIssuerAndSerial, certs.ByKeyID} {
+	for _, by := range certs.Lookups {
 		witness, err := c.Witness(by)
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +153,14 @@ func TestRecordErrors(t *testing.T) {
 				t.Errorf("%s became %s too", w.word, other.word)
 			}
 		}
-		back = written(t, Take(answering{inquiry: &Inquiry{Refused: is}}, []*certs.Certificate{c}, questions))
+		taken := Take(answering{inquiry: &Inquiry{Refused: is}}, []*certs.Certificate{c}, questions)
+		if !slices.Contains([]error{ErrMalformed, ErrRejected, ErrCrypto}, w.is) {
+			if _, err := taken.Record().Recorded(); err == nil || !strings.Contains(err.Error(), "no refusal") {
+				t.Errorf("%s as refusal: %v", w.word, err)
+			}
+			continue
+		}
+		back = written(t, taken)
 		if q, err := back.Ask(der, ByBuiltin); err != nil || !errors.Is(q.Refused, w.is) || len(q.Answers) != 0 {
 			t.Errorf("%s as refusal: %+v, %v", w.word, q, err)
 		}

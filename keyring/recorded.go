@@ -83,7 +83,7 @@ func Take(s Source, all []*certs.Certificate, questions func([]Ring) []Restricti
 			continue
 		}
 		r.Asked[sum] = ask(c.Raw)
-		for _, by := range []certs.Lookup{certs.ByIssuerAndSerial, certs.ByKeyID} {
+		for _, by := range certs.Lookups {
 			if der, err := c.Witness(by); err == nil { // otherwise there is nothing to ask about
 				r.witness(der, ask(der))
 			}

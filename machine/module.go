@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"kkeys/certs"
 	"kkeys/modsig"
@@ -54,6 +55,9 @@ func ReadModule(data []byte, candidates []Found) Module {
 		m.Err = err
 		return m
 	}
+	// Of several certificates with one key, such as renewed ones, one that the kernel makes a key of.
+	candidates = slices.Clone(candidates)
+	slices.SortStableFunc(candidates, func(a, b Found) int { return a.loaded() - b.loaded() })
 	known := make([]*certs.Certificate, len(candidates))
 	for i, found := range candidates {
 		known[i] = found.Certificate
@@ -67,6 +71,14 @@ func ReadModule(data []byte, candidates []Found) Module {
 		}
 	}
 	return m
+}
+
+// loaded is 0 for a certificate out of which the kernel makes a key, as far as is known, and 1 for another.
+func (f Found) loaded() int {
+	if slices.Contains([]string{"mok", InShim, "db", InKernelImage}, f.Where) {
+		return 0
+	}
+	return 1
 }
 
 // Unpacks names the compression that the kernel undoes itself when it loads a module (CONFIG_MODULE_DECOMPRESS, Linux 5.17): "xz", "gzip",

@@ -98,7 +98,12 @@ func TestVendorCertificates(t *testing.T) {
 		"what booted is gone": {change: func(m *machinetest.Machine) { m.Remove("boot/efi/EFI/debian/shimx64.efi") }, unseen: "shim's own certificates", err: fs.ErrNotExist},
 		"ESP not mounted":     {change: func(m *machinetest.Machine) { m.Write("proc/self/mountinfo", "21 1 8:2 / / rw - ext4 /dev/sda2 rw\n") }, unseen: "shim's own certificates", err: errNotMounted},
 		"damaged":             {change: func(m *machinetest.Machine) { m.ESP(`\EFI\debian\shimx64.efi`, machinetest.Shim(nil)) }, unseen: "/boot/efi/EFI/debian/shimx64.efi", err: errVendor},
+		"damaged, and another lies beside it": {change: func(m *machinetest.Machine) {
+			m.ESP(`\EFI\debian\shimx64.efi`, machinetest.Shim(nil))
+			m.ESP(`\EFI\other\shimx64.efi`, shim("other"))
+		}, unseen: "/boot/efi/EFI/debian/shimx64.efi", err: errVendor},
 		"no certificate": {change: func(m *machinetest.Machine) {
+			m.ESP(`\EFI\other\shimx64.efi`, shim("other"))
 			m.ESP(`\EFI\debian\shimx64.efi`, machinetest.Shim(machinetest.VendorSection(append([]byte{0x30, 0x82}, "x"...), nil)))
 		}, unseen: "/boot/efi/EFI/debian/shimx64.efi", err: certs.ErrMalformed},
 	} {

@@ -55,7 +55,7 @@ func shimmed(c *certs.Certificate) Facts {
 	f.Stored = []Stored{{c, "mok"}}
 	f.Hash = evidence.Reading{Answer: evidence.Yes, Evidence: "sha256 is registered", Source: "/proc/crypto"}
 	f.Inquiry = answers(c, f.Rings, at(nil, machine))
-	f.Witnesses = map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, f.Rings, at(mismatch, machine))}
+	f.Witnesses = map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, f.Rings, at(mismatch, machine)), certs.ByAllIDs: answers(c, f.Rings, at(mismatch, machine))}
 	return f
 }
 
@@ -108,6 +108,11 @@ func TestExplanations(t *testing.T) {
 	ecdsa := parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("leaf")}, Signer: certtest.SelfSigned(t, "ca"), Key: certtest.ECDSA(t, elliptic.P256())}))
 	p224 := parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("leaf")}, Signer: certtest.SelfSigned(t, "ca"), Key: certtest.ECDSA(t, elliptic.P224())}))
 	other := parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{1, 2, 3}, Key: certtest.RSA(2048, 17)}))
+	blacklist := func(f *Facts) {
+		sum := sha256.Sum256(f.Certificate.RawTBS)
+		f.Rings = put(f.Rings, keyring.Blacklist, keyring.TypeBlacklist, "tbs:"+hex.EncodeToString(sum[:]))
+		f.Inquiry.Refused = keyring.ErrRejected
+	}
 	for _, c := range []struct {
 		name   string
 		cert   *certs.Certificate // nil: self-signed
@@ -209,6 +214,10 @@ func TestExplanations(t *testing.T) {
 			*f = shimmed(c)
 		}, GateKey, Pass, "", "verified a signature"},
 		{"nothing helps a key that no kernel takes", rsa(2560), func(f *Facts) { gone(f); f.Firmware.Enrolled, f.Firmware.SecureBoot = listOf(), no() }, GateSecureBoot, Fail, "", "is off"},
+		{"nothing helps a certificate without the usage that is asked for", nil, func(f *Facts) {
+			gone(f)
+			f.Firmware.Enrolled, f.Firmware.SecureBoot, f.Kernel.Config["CHECK_CODESIGN_EKU"] = listOf(), no(), "y"
+		}, GateSecureBoot, Fail, "", "is off"},
 		{"ECDSA registered", ecdsa, func(f *Facts) { gone(f); f.Algorithms = kernel.Algorithms{"ecdsa-nist-p256": true} }, GateKey, Pass, "", "registered"},
 		{"ECDSA not built", ecdsa, gone, GateKey, Fail, "", "built without ECDSA"},
 		{"ECDSA as a module", ecdsa, func(f *Facts) { gone(f); f.Kernel.Config["CRYPTO_ECDSA"] = "m" }, GateKey, ResultUnknown, MendKeyAlgorithm, "not read"},
@@ -276,11 +285,13 @@ func TestExplanations(t *testing.T) {
 			f.Firmware.Blocked, f.Kernel.Config["SYSTEM_REVOCATION_LIST"], f.Firmware.SecureBoot = listOf(f.Certificate.Raw), "y", no()
 		}, GateForbidden, Pass, "", "neither"},
 		{"dbx not read", nil, func(f *Facts) { f.DBX.Err = efivars.ErrDenied }, GateForbidden, ResultUnknown, "", "dbx: "},
-		{"hash of the certificate on .blacklist", nil, func(f *Facts) {
-			sum := sha256.Sum256(f.Certificate.RawTBS)
-			f.Rings = put(f.Rings, keyring.Blacklist, keyring.TypeBlacklist, "tbs:"+hex.EncodeToString(sum[:]))
-			f.Inquiry.Refused = keyring.ErrRejected
-		}, GateCertificate, Fail, "", ".blacklist has tbs:"},
+		{"hash of the certificate on .blacklist", nil, func(f *Facts) { gone(f); blacklist(f) }, GateCertificate, Fail, "", ".blacklist has tbs:"},
+		{"hash of the certificate on .blacklist, its key may be there", nil, blacklist, GateCertificate, ResultUnknown, "", "may have been there before"},
+		{"hash of the certificate on .blacklist, keyrings not seen", nil, func(f *Facts) {
+			blacklist(f)
+			f.Rings, f.RingsErr = nil, keyring.ErrNotVisible
+		}, GateCertificate, ResultUnknown, "", "may have been there before"},
+		{"refused for its form", nil, func(f *Facts) { f.Inquiry.Refused = keyring.ErrMalformed }, GateCertificate, Fail, "", ""},
 		{"no store seen", nil, func(f *Facts) { f.Stored = nil }, GateSameName, ResultUnknown, "", "no certificate was found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

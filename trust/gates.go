@@ -32,6 +32,11 @@ func certificateGate(f Facts) Gate {
 		if entry := f.listedHash(); entry != "" {
 			gate.Evidence += "; .blacklist has " + entry
 		}
+		if errors.Is(f.Inquiry.Refused, keyring.ErrRejected) && (f.RingsErr != nil || f.namesakes() > 0 || opaque(f.Rings) != "") {
+			// What was put on .blacklist after the boot stops certificates, and not keys that are there (x509_public_key.c, x509_get_sig_params).
+			gate.Result = ResultUnknown
+			gate.Evidence += "; its key may have been there before, and then it still counts"
+		}
 	case f.Inquiry.Description != f.Certificate.KernelName():
 		// Every id match rests on that name, so a difference must not pass silently.
 		gate.Result = ResultUnknown

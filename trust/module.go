@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kkeys/certs"
 	"kkeys/evidence"
@@ -41,17 +42,15 @@ type Module struct {
 // that verified it, or of the one that has the name in the signature and does not; nil if there is none.
 func JudgeModule(m Module, key *Facts) Verdict {
 	m.RingsErr = unseenRings(m.Rings, m.RingsErr)
-	own := decisive(signatureGate(m, key), hashGate(m), compressionGate(m), moduleHashGate(m))
 	var v Verdict
-	switch {
-	case key == nil:
+	if key == nil {
 		v = m.judgeSigner()
-	case m.Result.Outcome == modsig.Wrong && m.Kernel.Signatures.Answer != evidence.No && !key.unknownSigner():
-		// Another key under the same name may be what signed it, and what the kernel finds.
+	} else {
 		v = Judge(*key)
-		v.open()
-	default:
-		v = Judge(*key)
+	}
+	own := decisive(signatureGate(m, v.Value == Trusted), hashGate(m), compressionGate(m), moduleHashGate(m))
+	if m.Result.Outcome == modsig.Wrong && key != nil && m.Kernel.Signatures.Answer != evidence.No && !key.unknownName() {
+		v.open() // another key under the same name may be what signed it, and what the kernel finds
 	}
 	switch conclude(own) {
 	case Untrusted:
@@ -73,19 +72,12 @@ func (v *Verdict) open() {
 	}
 }
 
-// unknownSigner: the kernel itself finds no key by the name in the signature, in any keyring. A witness that gives issuer and serial number gives the
-// SKID too, if there is one, and then says nothing about a key of that issuer and serial number with another.
-func (f Facts) unknownSigner() bool {
-	if f.RingsErr != nil || f.Named == certs.ByIssuerAndSerial && f.Certificate.SubjectKeyID != nil {
-		return false
-	}
+// unknownName: the kernel itself finds no key by the name in the signature, in any keyring.
+func (f Facts) unknownName() bool {
 	all := sightings(f)
-	for _, s := range all {
-		if answer := map[certs.Lookup]evidence.Answer{certs.ByIssuerAndSerial: s.bySerial, certs.ByKeyID: s.byKeyID}[f.Named]; answer != evidence.No {
-			return false
-		}
-	}
-	return len(all) > 0
+	return f.RingsErr == nil && len(all) > 0 && !slices.ContainsFunc(all, func(s sighting) bool {
+		return f.Named == certs.ByKeyID && s.byKeyID != evidence.No || f.Named != certs.ByKeyID && s.anySerial != evidence.No
+	})
 }
 
 // judgeSigner judges a signer of whom nothing is known but what the signature says: only a load probe can tell that the kernel does not find
@@ -99,8 +91,8 @@ func (m Module) judgeSigner() Verdict {
 }
 
 // signatureGate: the signature is there, can be read, and is that of a certificate that is known here. One that does not verify with the
-// certificate of its name is wrong for sure only where the kernel has that very key under that name.
-func signatureGate(m Module, key *Facts) Gate {
+// certificate of its name is wrong for sure only where the kernel trusts that very key under that name.
+func signatureGate(m Module, trusted bool) Gate {
 	gate := Gate{Name: GateModule, Result: Fail, Source: theModule}
 	var unsigned *modsig.UnsignedError
 	switch {
@@ -116,7 +108,7 @@ func signatureGate(m Module, key *Facts) Gate {
 		gate.Result, gate.Evidence = ResultUnknown, "its signature has several signers or brings certificates along, of which the kernel's verdict depends"
 	case m.Result.Outcome == modsig.Valid:
 		gate.Result, gate.Evidence = Pass, "its signature verifies with "+m.Result.Key.Details().Subject+" ("+m.Where+")"
-	case m.Result.Outcome == modsig.Wrong && key != nil && Judge(*key).Value == Trusted:
+	case m.Result.Outcome == modsig.Wrong && trusted:
 		gate.Evidence = "its signature does not verify with the certificate that it names (" + m.Where + "), whose key the kernel has: the module was changed after signing (stripped, for example)"
 	case m.Result.Outcome == modsig.Wrong:
 		gate.Result = ResultUnknown

@@ -19,14 +19,14 @@ func TestJudgeModule(t *testing.T) {
 		rings := debian()
 		return &Facts{
 			Certificate: c, Rings: rings, Kernel: healthy(), Inquiry: answers(c, rings, at(nil, machine)),
-			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine))},
+			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine)), certs.ByAllIDs: answers(c, rings, at(mismatch, machine))},
 		}
 	}
 	byKeyID := func() *Facts {
 		f := trusted()
 		f.Named = certs.ByKeyID
 		f.Witnesses = map[certs.Lookup]*keyring.Inquiry{
-			certs.ByIssuerAndSerial: answers(c, f.Rings, nil), certs.ByKeyID: answers(c, f.Rings, at(mismatch, machine)),
+			certs.ByIssuerAndSerial: answers(c, f.Rings, nil), certs.ByAllIDs: answers(c, f.Rings, nil), certs.ByKeyID: answers(c, f.Rings, at(mismatch, machine)),
 		}
 		return f
 	}
@@ -37,7 +37,7 @@ func TestJudgeModule(t *testing.T) {
 	}
 	unknownID := func() *Facts {
 		f := stranger()
-		f.Witnesses = map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, f.Rings, nil), certs.ByKeyID: answers(c, f.Rings, nil)}
+		f.Witnesses = map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, f.Rings, nil), certs.ByAllIDs: answers(c, f.Rings, nil), certs.ByKeyID: answers(c, f.Rings, nil)}
 		return f
 	}
 	namesake := func() *Facts {
@@ -76,7 +76,17 @@ func TestJudgeModule(t *testing.T) {
 		{"valid, not trusted", Module{Result: valid, Where: "file:/var/lib/dkms/mok.pub"}, stranger, Untrusted, GateModule, "/var/lib/dkms/mok.pub"},
 		{"signer not known here", Module{Result: modsig.Result{Outcome: modsig.UnknownKey}}, nil, Unknown, GateModule, "no certificate found"},
 		{"changed after signing", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "mok"}, trusted, Untrusted, GateModule, "changed after signing (stripped"},
-		{"wrong, and the kernel may have another key of that issuer and serial number", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "kek"}, unknownID, Unknown, GateModule, "or another key of that name"},
+		{"changed after signing, issuer and serial number not known to the kernel", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "kek"}, unknownID, Untrusted, GateModule, "or another key of that name"},
+		{"wrong, keyrings not visible, named by key id", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, RingsErr: keyring.ErrNotVisible}, func() *Facts {
+			f := hiddenRings()
+			f.Named = certs.ByKeyID
+			return f
+		}, Unknown, GateModule, "or another key"},
+		{"wrong, and a load probe does not find the name", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "mok"}, func() *Facts {
+			f := namesake()
+			f.Probes = probes("EKEYREJECTED unsigned", "EKEYREJECTED key", "", "")
+			return f
+		}, Untrusted, GateProbe, "no keyring that is consulted has its id"},
 		{"changed after signing, key id not known to the kernel", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "kek"}, func() *Facts {
 			f := unknownID()
 			f.Named = certs.ByKeyID
@@ -102,7 +112,7 @@ func TestJudgeModule(t *testing.T) {
 		{"wrong by a certificate that is only on disk", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "file:/old.der"}, nil, Unknown, GateModule, "/old.der"},
 		{"hash not registered", Module{Result: valid, Hash: evidence.Reading{Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
 		{"hash said not to be there", Module{Result: valid, Hash: evidence.Reading{Answer: evidence.No, Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
-		{"another serial number", Module{Result: valid}, renewed, Untrusted, GateSigner, "that the module names"},
+		{"another serial number", Module{Result: valid}, renewed, Untrusted, GateSigner, "as the module names it"},
 		{"xz with CRC32, kernel unpacks", Module{Result: valid, Check: "crc32", Unpacks: "xz"}, trusted, Trusted, GateCompression, "can read"},
 		{"hash on .blacklist", Module{Result: valid, Rings: put(debian(), keyring.Blacklist, keyring.TypeBlacklist, "bin:"+strings.Repeat("07", 32))}, trusted, Unknown, GateModuleHash, "is on .blacklist"},
 		{"another hash on .blacklist", Module{Result: valid, Rings: put(debian(), keyring.Blacklist, keyring.TypeBlacklist, "bin:"+strings.Repeat("08", 32))}, trusted, Trusted, GateModuleHash, "is not on"},

@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"kkeys/certs"
 	"kkeys/evidence"
@@ -14,6 +15,7 @@ type location struct {
 	gate  Gate
 	proof Proof
 	at    *sighting // nil when the key was not found
+	all   []sighting
 }
 
 // locate finds the keyring that holds the certificate's own key.
@@ -25,32 +27,39 @@ func locate(f Facts) location {
 	}
 	self, why := f.Certificate.SelfSigned()
 	all := sightings(f)
-	verified := best(all, func(s sighting) bool { return s.verified == evidence.Yes })
+	verified := f.best(all, func(s sighting) bool { return s.verified == evidence.Yes })
 	if self && verified != nil {
 		gate.Result, gate.Evidence = Pass, "the kernel verified the certificate with the same key in "+verified.ring
-		return location{gate, KeyringRestriction, verified}
+		return location{gate, KeyringRestriction, verified, all}
 	}
-	named := best(all, func(s sighting) bool { return s.bySerial == evidence.Yes || s.byKeyID == evidence.Yes || s.listed })
+	named := f.best(all, func(s sighting) bool {
+		return s.anySerial == evidence.Yes || s.byKeyID == evidence.Yes || s.listed
+	})
 	if named != nil {
-		return f.matched(gate, named, self, why)
+		return f.matched(gate, named, all, self, why)
 	}
 	return f.absent(gate, all, self, why, verified)
 }
 
 // matched: the kernel finds a key under the certificate's id, or an entry has its name. That identifies and does not prove.
-func (f Facts) matched(gate Gate, at *sighting, self bool, why error) location {
+func (f Facts) matched(gate Gate, at *sighting, all []sighting, self bool, why error) location {
 	gate.Result, gate.Forgeable = ResultUnknown, "who can make a key with the same name and id, and have it enrolled"
 	how := "an entry of " + at.ring + " has its name or key id"
-	if at.bySerial == evidence.Yes || at.byKeyID == evidence.Yes {
+	switch {
+	case at.other && at.byKeyID != evidence.Yes:
+		how = "the kernel finds a key in " + at.ring + " under its issuer and serial number, with another key id"
+	case at.anySerial == evidence.Yes || at.byKeyID == evidence.Yes:
 		how = "the kernel finds a key in " + at.ring + " under its id"
-	} else {
+	default:
 		gate.Source = listing
 	}
 	switch {
-	case self && at.mismatch && f.namesakes() == 1:
+	case self && at.mismatch && f.namesakes() == 1 && opaque(f.Rings) == "":
 		gate.Result, gate.Forgeable = Fail, ""
 		gate.Evidence = how + ", but it is another key: the kernel cannot verify this certificate with it"
 		return location{gate: gate}
+	case at.other:
+		gate.Evidence = how + ": another certificate, of the same key or not"
 	case self && at.mismatch:
 		gate.Evidence = how + "; the kernel could not verify the certificate with the one that it took, and there may be several"
 	case self:
@@ -60,7 +69,7 @@ func (f Facts) matched(gate Gate, at *sighting, self bool, why error) location {
 	default:
 		gate.Evidence = how + "; a certificate issued by another key cannot be proven by a keyring restriction"
 	}
-	return location{gate, IDMatch, at}
+	return location{gate, IDMatch, at, all}
 }
 
 // namesakes counts the entries that could stand for the certificate when the kernel looks for its issuer, by key id or by name.
@@ -94,12 +103,14 @@ func (f Facts) absent(gate Gate, all []sighting, self bool, why error, verified 
 	case f.RingsErr != nil:
 		gate.Evidence = "not in the keyrings that may be asked by name; the others were not seen: " + f.RingsErr.Error()
 		gate.Mend = asRoot(f.RingsErr)
-	case denied(all, self, f.Certificate.SubjectKeyID != nil):
+	case unknownSigner(all, f.Certificate.SubjectKeyID != nil):
 		gate.Result, gate.Evidence = Fail, "no keyring holds its key: the kernel was asked about each"
 	default:
 		gate.Source = listing
 		if hidden := opaque(f.Rings); hidden != "" {
 			gate.Evidence = "no entry has its name or key id, but " + hidden
+		} else if f.namesakes() > 0 {
+			gate.Evidence = "an entry has its name with another id; the kernel could not be asked whether that is its key"
 		} else {
 			gate.Result, gate.Evidence = Fail, "no entry of any keyring has its name or key id"
 		}
@@ -107,21 +118,10 @@ func (f Facts) absent(gate Gate, all []sighting, self bool, why error, verified 
 	return location{gate: gate}
 }
 
-// denied tells whether the kernel itself said for each keyring that the key is not there: it finds no signer of its id, or, for a
-// certificate that is its own issuer, no issuer.
-func denied(all []sighting, self, hasKeyID bool) bool {
-	for _, s := range all {
-		if !unknownSigner([]sighting{s}, hasKeyID) && !(self && s.verified == evidence.No) {
-			return false
-		}
-	}
-	return len(all) > 0
-}
-
 // unknownSigner tells whether the kernel finds no key by either name of the certificate, in any of the keyrings.
 func unknownSigner(all []sighting, hasKeyID bool) bool {
 	for _, s := range all {
-		if s.bySerial != evidence.No || s.byKeyID != evidence.No && hasKeyID {
+		if s.anySerial != evidence.No || s.byKeyID != evidence.No && hasKeyID {
 			return false
 		}
 	}
@@ -153,6 +153,7 @@ func opaque(rings []keyring.Ring) string {
 func signerGate(f Facts, found location) Gate {
 	gate := Gate{Name: GateSigner, Source: oracle}
 	at := found.at
+	nowhere := func(by certs.Lookup) bool { return f.RingsErr == nil && found.findsNone(by) }
 	switch {
 	case at == nil:
 		gate.Result, gate.Evidence = NotApplicable, "its key was found in no keyring"
@@ -160,18 +161,27 @@ func signerGate(f Facts, found location) Gate {
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by key id, as the module names it"
 	case f.Named == certs.ByIssuerAndSerial && at.bySerial == evidence.Yes:
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by issuer and serial number, as sign-file writes them"
-	case f.Signed && f.Named == certs.ByIssuerAndSerial && at.bySerial == evidence.No:
-		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel does not find it by the issuer and serial number that the module names"
+	case f.Named == certs.ByIssuerAndSerial && at.other:
+		gate.Result, gate.Evidence = ResultUnknown, "what the kernel finds by its issuer and serial number has another key id: another certificate, of the same key or not"
+	case f.Signed && nowhere(f.Named):
+		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel does not find it as the module names it"
 	case f.Named == certs.ByIssuerAndSerial && at.bySerial == evidence.No && at.byKeyID == evidence.Yes:
 		gate.Result = ResultUnknown
 		gate.Evidence = "the key is there under another certificate: the kernel finds it by key id (sign-file -k), not by this one's issuer and serial number, under which it finds none or another"
-	case at.bySerial == evidence.No && at.byKeyID == evidence.No, at.bySerial == evidence.No && f.Certificate.SubjectKeyID == nil:
+	case nowhere(certs.ByIssuerAndSerial) && (nowhere(certs.ByKeyID) || f.Certificate.SubjectKeyID == nil):
 		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel finds it neither by this one's issuer and serial number nor by its key id"
 	default:
-		gate.Result, gate.Evidence = ResultUnknown, "whether the kernel finds it as a module names it could not be asked"
+		gate.Result, gate.Evidence = ResultUnknown, "whether the kernel finds it as a module names it could not be asked in each keyring"
 		if f.WitnessErr != nil && !errors.Is(f.WitnessErr, certs.ErrNoWitness) {
 			gate.Evidence += ": " + f.WitnessErr.Error()
 		}
 	}
 	return gate
+}
+
+// findsNone: in no keyring that is or may be consulted does the kernel find the signer by this name.
+func (l location) findsNone(by certs.Lookup) bool {
+	return !slices.ContainsFunc(l.all, func(s sighting) bool {
+		return s.consulted.Answer != evidence.No && s.by(by) != evidence.No
+	})
 }

@@ -17,10 +17,21 @@ type sighting struct {
 	verified evidence.Answer
 	// mismatch: the key that the kernel found for the certificate's issuer is another one.
 	mismatch bool
-	// bySerial, byKeyID: the kernel finds a key there for a signer named in this way.
-	bySerial, byKeyID evidence.Answer
+	// anySerial: the kernel finds a key there by issuer and serial number, whosever it is. bySerial: and it is this certificate's, as far as its key
+	// id tells; byKeyID: it finds one by key id.
+	anySerial, bySerial, byKeyID evidence.Answer
+	// other: what it finds by issuer and serial number has another key id, so that it is another certificate's, of the same key or not.
+	other bool
 	// listed: an entry has the certificate's kernel name, or its key id under another name.
 	listed bool
+}
+
+// by is the answer for a way to name the signer.
+func (s sighting) by(named certs.Lookup) evidence.Answer {
+	if named == certs.ByKeyID {
+		return s.byKeyID
+	}
+	return s.bySerial
 }
 
 // sightings gives one for each keyring that could hold the key. An ordinary user has a single one, for what may be asked by name.
@@ -50,20 +61,24 @@ func sightings(f Facts) []sighting {
 	return all
 }
 
-// lookUpFromHead: a module's signer is looked for from .secondary through all that it links, and the first key found is taken; kernels
-// that consult .platform do so when nothing was found there (kernel/module/signing.c of Debian and Fedora). So what the witnesses were
-// told about .secondary counts for each keyring that is consulted.
+// lookUpFromHead: a module's signer is looked for from .secondary (or the keyring that stands for it) through all that it links, and the first key
+// found is taken; kernels that consult .platform do so when nothing was found there (kernel/module/signing.c of Debian and Fedora). So
+// what the witnesses were told about the head counts for each keyring that is consulted.
 func lookUpFromHead(all []sighting) {
-	head := slices.IndexFunc(all, func(s sighting) bool { return s.ring == keyring.Secondary })
-	if head < 0 {
+	var first sighting
+	for _, name := range []string{keyring.System, keyring.Builtin, keyring.Secondary} {
+		if i := slices.IndexFunc(all, func(s sighting) bool { return s.ring == name }); i >= 0 {
+			first = all[i]
+		}
+	}
+	if first.ring == "" {
 		return
 	}
-	first := all[head]
 	for i := range all {
 		switch s := &all[i]; {
 		case s.consulted.Answer != evidence.Yes:
 		case s.ring == keyring.Platform:
-			s.bySerial, s.byKeyID = unlessFound(s.bySerial, first.bySerial), unlessFound(s.byKeyID, first.byKeyID)
+			s.bySerial, s.byKeyID = unlessFound(s.bySerial, first.anySerial, first.other), unlessFound(s.byKeyID, first.byKeyID, false)
 		default:
 			s.bySerial, s.byKeyID = ifFound(s.bySerial, first.bySerial), ifFound(s.byKeyID, first.byKeyID)
 		}
@@ -78,12 +93,12 @@ func ifFound(here, fromHead evidence.Answer) evidence.Answer {
 	return here
 }
 
-// unlessFound: what is found here does not count when another was found before.
-func unlessFound(here, before evidence.Answer) evidence.Answer {
+// unlessFound: what is found here does not count when something was found before. Another certificate's key may be the same.
+func unlessFound(here, before evidence.Answer, other bool) evidence.Answer {
 	switch {
 	case here != evidence.Yes || before == evidence.No:
 		return here
-	case before == evidence.Yes:
+	case before == evidence.Yes && !other:
 		return evidence.No
 	}
 	return evidence.Unknown
@@ -118,7 +133,13 @@ func (f Facts) ask(name string, r keyring.Restriction) sighting {
 			s.verified = evidence.No
 		}
 	}
-	s.bySerial, s.byKeyID = found(f.Witnesses[certs.ByIssuerAndSerial], r), found(f.Witnesses[certs.ByKeyID], r)
+	s.anySerial, s.byKeyID = found(f.Witnesses[certs.ByIssuerAndSerial], r), found(f.Witnesses[certs.ByKeyID], r)
+	if s.bySerial = s.anySerial; s.anySerial == evidence.Yes && f.Certificate.SubjectKeyID != nil {
+		s.bySerial = found(f.Witnesses[certs.ByAllIDs], r)
+		if s.other = s.bySerial == evidence.No; s.other {
+			s.bySerial = evidence.Unknown
+		}
+	}
 	return s
 }
 
@@ -138,22 +159,25 @@ func found(witness *keyring.Inquiry, r keyring.Restriction) evidence.Answer {
 	return evidence.Unknown
 }
 
-// best picks the sighting that counts most: in a keyring that is consulted, then in one that may be; where the kernel finds the signer as
-// sign-file names it; and rather the keyring that holds the key than .secondary, which links it.
-func best(all []sighting, choose func(sighting) bool) *sighting {
+// best picks the sighting that counts most: in a keyring that is or may be consulted; where the kernel finds the signer as it is named; in one
+// that is consulted for sure; and rather the keyring that holds the key than .secondary, which links it.
+func (f Facts) best(all []sighting, choose func(sighting) bool) *sighting {
 	var top *sighting
 	for i := range all {
-		if s := &all[i]; choose(*s) && (top == nil || s.rank() > top.rank()) {
+		if s := &all[i]; choose(*s) && (top == nil || s.rank(f.Named) > top.rank(f.Named)) {
 			top = s
 		}
 	}
 	return top
 }
 
-func (s sighting) rank() int {
-	rank := map[evidence.Answer]int{evidence.Yes: 8, evidence.Unknown: 4}[s.consulted.Answer]
-	if s.bySerial == evidence.Yes {
-		rank += 2
+func (s sighting) rank(named certs.Lookup) int {
+	rank := map[evidence.Answer]int{evidence.Yes: 8, evidence.Unknown: 4}[s.by(named)]
+	switch s.consulted.Answer {
+	case evidence.Yes:
+		rank += 16 + 2
+	case evidence.Unknown:
+		rank += 16
 	}
 	if s.ring != keyring.Secondary {
 		rank++

@@ -121,6 +121,7 @@ func TestJudge(t *testing.T) {
 		rings    func() []keyring.Ring // nil: not visible
 		answers  vouched
 		bySerial vouched // the witness that names issuer and serial
+		byAll    vouched // the witness that names all ids; nil: as bySerial
 		byKeyID  vouched // the witness that names the key id
 		change   func(*Facts)
 		value    Value
@@ -154,7 +155,32 @@ func TestJudge(t *testing.T) {
 		{name: "the same key under another certificate altogether", cert: selfSigned, rings: debian, answers: inMachine,
 			value: Untrusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "neither by"},
 		{name: "renewed in machine, itself in platform", cert: selfSigned, rings: debian, answers: at(nil, machine, platform), bySerial: at(mismatch, platform), byKeyID: finds,
-			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "sign-file -k"},
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "patch"},
+		{name: "renewed in machine, itself in platform, which is consulted", cert: selfSigned, rings: debian, answers: at(nil, machine, platform), bySerial: at(mismatch, platform), byKeyID: finds,
+			change: platformConsulted, value: Trusted, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "as sign-file writes them"},
+		{name: "renewed in machine, itself in platform, a module", cert: selfSigned, rings: debian, answers: at(nil, machine, platform), bySerial: at(mismatch, platform), byKeyID: finds,
+			change: signed, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "patch"},
+		{name: "renewed, a module", cert: selfSigned, rings: namesake, answers: inMachine, byKeyID: finds,
+			change: signed, value: Untrusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "as the module names it"},
+		{name: "renewed, a module, and .platform gives no answer", cert: selfSigned, rings: namesake, answers: inMachine, byKeyID: finds,
+			bySerial: vouched{keyring.ByRing(platform): keyring.ErrUnavailable},
+			change:   signed, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "-k"},
+		{name: "in platform, another certificate of its issuer and serial in machine", cert: selfSigned, rings: debian, answers: at(nil, platform),
+			bySerial: at(mismatch, platform, machine), byAll: at(mismatch, platform), byKeyID: at(mismatch, platform),
+			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "could not be asked"},
+		{name: "another certificate of its issuer and serial in machine", cert: selfSigned, rings: debian,
+			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
+		{name: "another certificate of its issuer and serial, a module", cert: selfSigned, rings: debian, change: signed,
+			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GateSigner, says: "of the same key or not"},
+		{name: "in machine, another certificate of its issuer and serial is found first", cert: selfSigned, rings: debian, answers: inMachine,
+			bySerial: at(mismatch, machine, builtin), byAll: merge(finds, vouched{keyring.ByRing(secondary): keyring.ErrNoVoucher}),
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner},
+		{name: "no secondary, a namesake in builtin, itself in platform", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); return append(r[:1:1], r[3]) },
+			answers: at(nil, platform), bySerial: vouched{keyring.ByRing(platform): mismatch, keyring.ByRing(builtin): mismatch},
+			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner},
+		{name: "no secondary, itself in platform", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); return append(r[:1:1], r[3]) },
+			answers: at(nil, platform), bySerial: vouched{keyring.ByRing(platform): mismatch},
+			change: platformConsulted, value: Trusted, proof: KeyringRestriction, ring: keyring.Platform},
 		{name: "another key of this issuer and serial in builtin is found first", cert: selfSigned, rings: debian, answers: inMachine,
 			bySerial: merge(finds, vouched{keyring.ByRing(secondary): keyring.ErrNoVoucher}), byKeyID: finds,
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "none or another"},
@@ -276,6 +302,9 @@ func TestJudge(t *testing.T) {
 		{name: "ordinary user, enrolled", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, bySerial: vouched{keyring.BySecondary: mismatch}, value: Trusted, proof: KeyringRestriction, ring: keyring.Secondary},
 		{name: "ordinary user, builtin", cert: selfSigned, answers: vouched{keyring.BySecondary: nil, keyring.ByBuiltin: nil}, bySerial: vouched{keyring.BySecondary: mismatch}, value: Trusted, proof: KeyringRestriction, ring: keyring.Builtin},
 		{name: "ordinary user, renewed", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, byKeyID: vouched{keyring.BySecondary: mismatch}, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary, gate: GateSigner, says: "-k"},
+		{name: "ordinary user, renewed, a module", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, byKeyID: vouched{keyring.BySecondary: mismatch}, change: signed,
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary, gate: GateSigner, says: "-k"},
+		{name: "ordinary user, the same key under another certificate altogether", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary},
 		{name: "ordinary user, builtin cut from secondary", cert: selfSigned, answers: vouched{keyring.ByBuiltin: nil}, value: Unknown},
 		{name: "ordinary user, nowhere that may be asked", cert: selfSigned, value: Unknown, gate: GatePresent, says: "by name"},
 		{name: "ordinary user, another key of that name", cert: selfSigned, answers: vouched{keyring.BySecondary: mismatch}, bySerial: vouched{keyring.BySecondary: mismatch}, value: Unknown, proof: IDMatch, ring: keyring.Secondary},
@@ -296,8 +325,11 @@ func TestJudge(t *testing.T) {
 				f.RingsErr = keyring.ErrNotVisible
 			}
 			f.Inquiry = answers(f.Certificate, f.Rings, c.answers)
+			if c.byAll == nil {
+				c.byAll = c.bySerial
+			}
 			f.Witnesses = map[certs.Lookup]*keyring.Inquiry{
-				certs.ByIssuerAndSerial: answers(f.Certificate, f.Rings, c.bySerial), certs.ByKeyID: answers(f.Certificate, f.Rings, c.byKeyID),
+				certs.ByIssuerAndSerial: answers(f.Certificate, f.Rings, c.bySerial), certs.ByAllIDs: answers(f.Certificate, f.Rings, c.byAll), certs.ByKeyID: answers(f.Certificate, f.Rings, c.byKeyID),
 			}
 			if c.change != nil {
 				c.change(&f)
@@ -312,6 +344,9 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// signed makes it the signer of a module.
+func signed(f *Facts) { f.Signed = true }
 
 func platformConsulted(f *Facts) {
 	f.Platform = evidence.Reading{Answer: evidence.Yes, Evidence: "proven"}
@@ -359,7 +394,7 @@ func TestTrustedNeedsEverything(t *testing.T) {
 		rings := debian()
 		return Facts{Certificate: c, Rings: rings, Kernel: healthy(),
 			Inquiry:   answers(c, rings, at(nil, machine)),
-			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine))}}
+			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine)), certs.ByAllIDs: answers(c, rings, at(mismatch, machine))}}
 	}
 	if v := Judge(base()); v.Value != Trusted {
 		t.Fatalf("the base is not trusted:\n%s", show(v))

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"kkeys/efivars"
+	"kkeys/machine"
 	"kkeys/mok"
 )
 
@@ -41,6 +42,11 @@ func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
 			err = fmt.Errorf("%w: %w", errUnread, err)
 		}
 		return err
+	}
+	if guarded, ok := s.machine.Variables.(efivars.Guarded); ok {
+		if err := guarded.Writable(); errors.Is(err, machine.ErrRecorded) {
+			return err
+		}
 	}
 	pending, _ := mok.ReadPending(s.machine.Variables).Request(mok.Enroll)
 	done, err := mok.Cancel(s.machine.Variables)

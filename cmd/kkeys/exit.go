@@ -8,8 +8,8 @@ import (
 
 // The exit codes, the same for every command. Only 0 is proof.
 const (
-	exitYes    = 0 // done, trusted, present
-	exitNo     = 1 // not trusted, refused, not enrolled
+	exitYes    = 0 // done, trusted, present, no finding
+	exitNo     = 1 // not trusted, refused, not enrolled, nothing pending, a finding
 	exitUsage  = 2 // wrong usage
 	exitUnsure = 3 // cannot tell: no permission, no EFI, a source unreadable
 	exitFailed = 4 // a write refused, an I/O error, input that cannot be parsed

@@ -37,8 +37,8 @@ EXAMPLES
 
 const exitCodes = `
 EXIT CODES
-   0  yes: done, trusted, present
-   1  no: not trusted, refused, not enrolled
+   0  yes: done, trusted, present, no finding
+   1  no: not trusted, refused, not enrolled, nothing pending, a finding
    2  wrong usage
    3  cannot tell: no permission, no EFI, a source that cannot be read
    4  failed: a write refused, an I/O error, input that cannot be parsed

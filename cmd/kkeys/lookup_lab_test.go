@@ -11,68 +11,107 @@ import (
 	"kkeys/internal/lab"
 )
 
-// signers are certificates whose names or ids collide. The first four are enrolled, in this order.
-func signers(t *testing.T) (order []string, all map[string]*certtest.Cert) {
+// signer is a certificate whose names or ids collide with another's.
+type signer struct {
+	name string
+	made *certtest.Cert
+	in   string // "mok", "db"; empty: nowhere
+}
+
+func signers(t *testing.T) []signer {
 	make := func(cn, id string, serial byte, key int) *certtest.Cert {
-		return certtest.Make(t, certtest.Spec{
-			Subject: certtest.Name{certtest.CN("lab: " + cn)}, SKID: []byte(id), AKI: &certtest.AKI{KeyID: []byte(id)}, Serial: []byte{serial}, Key: certtest.RSA(2048, key),
-		})
+		spec := certtest.Spec{Subject: certtest.Name{certtest.CN("lab: " + cn)}, Serial: []byte{serial}, Key: certtest.RSA(2048, key)}
+		if id != "" {
+			spec.SKID, spec.AKI = []byte(id), &certtest.AKI{KeyID: []byte(id)}
+		}
+		return certtest.Make(t, spec)
 	}
-	return []string{"plain", "shared1", "shared2", "twin1", "twin2", "renewed", "renamed", "reused"}, map[string]*certtest.Cert{
-		"plain":   make("plain", "id of plain", 1, 21),
-		"shared1": make("shared one", "shared id", 1, 22), // two keys with one key id,
-		"shared2": make("shared two", "shared id", 1, 23), // under two names
-		"twin1":   make("twin", "id of twin one", 1, 24),  // two keys with one issuer and serial number,
-		"twin2":   make("twin", "id of twin two", 1, 25),  // with two key ids
-		"renewed": make("plain", "id of plain", 2, 21),    // the key of plain under another serial number,
-		"renamed": make("renamed", "id of plain", 1, 21),  // and under another name
-		"reused":  make("plain", "another id", 1, 26),     // another key under the issuer and serial number of plain
+	return []signer{
+		{"plain", make("plain", "id of plain", 1, 21), "mok"},
+		{"shared1", make("shared one", "shared id", 1, 22), "mok"}, // two keys with one key id,
+		{"shared2", make("shared two", "shared id", 1, 23), "mok"}, // under two names
+		{"twin1", make("twin", "id of twin one", 1, 24), "mok"},    // two keys with one issuer and serial number,
+		{"twin2", make("twin", "id of twin two", 1, 25), "mok"},    // with two key ids
+		{"renewed", make("plain", "id of plain", 2, 21), ""},       // the key of plain under another serial number,
+		{"renamed", make("renamed", "id of plain", 1, 21), ""},     // and under another name
+		{"reused", make("plain", "another id", 1, 26), ""},         // another key under the issuer and serial number of plain
+		{"first", make("again", "id of first", 1, 61), "mok"},      // two keys with one issuer and serial number, of which
+		{"second", make("again", "id of second", 1, 62), "db"},     // the second is where the kernel looks only when it found nothing
+		{"before", make("renewal", "id of both", 1, 63), "mok"},    // one key under two serial numbers,
+		{"after", make("renewal", "id of both", 2, 63), "db"},      // in two keyrings
+		{"bare", make("bare", "", 1, 64), "mok"},                   // one key under the same issuer and serial number,
+		{"dressed", make("bare", "id of dressed", 1, 64), ""},      // without a key id and with one
 	}
 }
 
-// Whatever names and ids collide, `trusted` says trusted only of a certificate with which a module signed by the kernel's own sign-file
-// loads, and untrusted only of one with which it does not.
+// Whatever names and ids collide, in one keyring or across two, `trusted` says trusted only of a certificate, or a module, with which a module
+// signed by the kernel's own sign-file loads, and untrusted only of one with which it does not.
 func TestLabLookup(t *testing.T) {
 	for _, kernel := range kernels {
 		t.Run(string(kernel), func(t *testing.T) {
 			t.Parallel()
-			order, all := signers(t)
+			all := signers(t)
+			own := ownKeys(t)
+			m := own.machine(t)
+			m.Kernel = kernel
 			module := lab.Strip(t, lab.Module(t, kernel, "dummy"))
 			content := map[string][]byte{}
 			enroll := []string{"enroll", "--password-file", "/srv/password"}
-			var commands []lab.Command
-			for i, name := range order {
-				c := all[name]
-				content[name+".der"] = c.DER
-				content[name+".ko"] = lab.SignFile(t, "sha256", c.KeyPEM(t), c.DER, module)
-				if i < 5 {
-					enroll = append(enroll, "/srv/"+name+".der")
-				}
-				user := kkeys("trusted", "/srv/"+name+".der")
-				user.UID = nobody
-				commands = append(commands, kkeys("trusted", "/srv/"+name+".der"), user, lab.Shell(fmt.Sprintf("insmod /srv/%s.ko && rmmod dummy", name)))
+			ask := []struct {
+				what string
+				args []string
+				uid  int
+			}{
+				{"root", []string{"trusted", "/srv/%s.der"}, 0}, {"user", []string{"trusted", "/srv/%s.der"}, nobody}, {"--prove", []string{"trusted", "--prove", "/srv/%s.der"}, 0},
+				{"module", []string{"trusted", "/srv/%s.ko"}, 0}, {"module, user", []string{"trusted", "/srv/%s.ko"}, nobody}, {"module, --prove", []string{"trusted", "--prove", "/srv/%s.ko"}, 0},
 			}
-			files := inGuest(t, content)
-			staged := boots(t, lab.Machine{Kernel: kernel, Files: files, Commands: []lab.Command{kkeys(enroll...)}})
+			var commands []lab.Command
+			for _, c := range all {
+				content[c.name+".der"] = c.made.DER
+				content[c.name+".ko"] = lab.SignFile(t, "sha256", c.made.KeyPEM(t), c.made.DER, module)
+				switch c.in {
+				case "mok":
+					enroll = append(enroll, "/srv/"+c.name+".der")
+				case "db":
+					m.Keys.DB = append(m.Keys.DB, c.made.DER)
+				}
+				for _, a := range ask {
+					command := kkeys(strings.Fields(fmt.Sprintf(strings.Join(a.args, " "), c.name))...)
+					command.UID = a.uid
+					commands = append(commands, command)
+				}
+				commands = append(commands, lab.Shell(fmt.Sprintf("insmod /srv/%s.ko && rmmod dummy", c.name)))
+			}
+			m.Files = inGuest(t, content)
+			for _, c := range all { // where a module's certificate is found
+				m.Files["/etc/uefi/certs/"+c.name+".crt"] = lab.File{Data: c.made.DER, Mode: 0o644}
+			}
+			staging := m
+			staging.Commands = []lab.Command{kkeys(enroll...)}
+			staged := boots(t, staging)
 			expect(t, staged.Outputs[0], exitYes)
-			run := boots(t, lab.Machine{Kernel: kernel, Variables: staged.Variables, Firmware: lab.Enroll(5, password), Files: files, Commands: commands})
+			m.Variables, m.Firmware, m.Commands = staged.Variables, lab.Enroll(len(enroll)-3, password), commands
+			run := boots(t, m)
 
 			var table strings.Builder
-			answers := map[int]int{}
-			for i, name := range order {
-				root, user, loads := run.Outputs[3*i].Code, run.Outputs[3*i+1].Code, run.Outputs[3*i+2].Code == 0
-				fmt.Fprintf(&table, "%-10s root %d, user %d, loads %v\n", name, root, user, loads)
-				for _, code := range []int{root, user} {
-					answers[code]++
-					if code == exitYes && !loads || code == exitNo && loads || code != exitYes && code != exitNo && code != exitUnsure {
-						t.Errorf("%s: exit code %d, and loading it: %v\n%s", name, code, loads, run.Outputs[3*i].Stdout)
+			each := len(ask) + 1
+			for i, c := range all {
+				loads := run.Outputs[each*i+each-1].Code == 0
+				fmt.Fprintf(&table, "%-10s loads %-5v", c.name, loads)
+				for j, a := range ask {
+					out := run.Outputs[each*i+j]
+					fmt.Fprintf(&table, "  %s %d", a.what, out.Code)
+					if out.Code == exitYes && !loads || out.Code == exitNo && loads || out.Code != exitYes && out.Code != exitNo && out.Code != exitUnsure {
+						t.Errorf("%s, %s: exit code %d, and loading it: %v\n%s", c.name, a.what, out.Code, loads, out.Stdout)
 					}
 				}
+				fmt.Fprintln(&table)
 			}
 			t.Logf("the answers:\n%s", table.String())
 			expect(t, run.Outputs[0], exitYes, "trusted, .machine")
 			expect(t, run.Outputs[1], exitYes, "trusted, .secondary_trusted_keys")
-			expect(t, run.Outputs[15], exitUnsure, "sign-file -k") // renewed
+			expect(t, run.Outputs[each*5], exitUnsure, "sign-file -k") // renewed
+			expect(t, run.Outputs[each*5+3], exitNo, "does not find it as the module names it")
 		})
 	}
 }
@@ -80,11 +119,11 @@ func TestLabLookup(t *testing.T) {
 // Where a container hides the keyrings or filters the calls, root is told so and gets no answer that looks like one.
 func TestLabHidden(t *testing.T) {
 	t.Parallel()
-	_, all := signers(t)
+	plain := signers(t)[0].made
 	hidden := func(command string) lab.Command {
 		return lab.Shell("unshare -m sh -c 'mount --bind /dev/null /proc/keys && " + command + "'")
 	}
-	run := boots(t, lab.Machine{Files: inGuest(t, map[string][]byte{"plain.der": all["plain"].DER}), Commands: []lab.Command{
+	run := boots(t, lab.Machine{Files: inGuest(t, map[string][]byte{"plain.der": plain.DER}), Commands: []lab.Command{
 		hidden("kkeys list"), hidden("kkeys trusted /srv/plain.der"), hidden("kkeys list --json"),
 		kkeys("--root", "/", "enroll", "/srv/plain.der", "--password-file", "/srv/password"),
 		kkeys("--root", "/proc/1/root", "enroll", "/srv/plain.der", "--password-file", "/srv/password"),

@@ -74,7 +74,6 @@ func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Fac
 		about.hash = module.Signer.Hash
 		judged.Hash = facts.Algorithms.Registered(about.hash)
 	}
-	facts.Inquiry, facts.InquiryErr, facts.Witnesses, facts.WitnessErr, facts.Probes, facts.ProbesErr = nil, nil, nil, nil, nil, nil // of another subject
 	if p.wanted && module.Signer != nil && !module.Carries {
 		facts.Probes, facts.ProbesErr = s.machine.Prove(machine.QuestionOf(*module.Signer))
 	}

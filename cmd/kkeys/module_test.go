@@ -97,7 +97,7 @@ func TestTrustedModule(t *testing.T) {
 		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key"}},
 		{"foreign.ko", foreign, exitUnsure, []string{"unknown", "no certificate found on this machine"}},
 		{"changed.ko", changed, exitNo, []string{"untrusted", "changed after signing (stripped"}},
-		{"changed-disk.ko", changedDisk, exitUnsure, []string{"unknown", "or another key of that name", "no keyring holds its key"}},
+		{"changed-disk.ko", changedDisk, exitNo, []string{"untrusted", "or another key of that name", "no keyring holds its key"}},
 		{"carries.ko", carries, exitUnsure, []string{"unknown", "brings certificates along"}},
 		{"cut.ko.gz", gzipped(t, mok)[:50], exitFailed, nil},
 		{"unsigned.ko", []byte("\x7fELF, and no more"), exitNo, []string{"untrusted", "not signed"}},

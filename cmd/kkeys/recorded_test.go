@@ -296,7 +296,11 @@ func TestSubjectsStandAlone(t *testing.T) {
 	}
 	for _, first := range paths {
 		for _, second := range paths {
-			if alone, after := ask(second)[0], ask(first, second)[1]; !reflect.DeepEqual(alone, after) {
+			alone, after := ask(second)[0], ask(first, second)[1]
+			if strings.HasSuffix(second, "carries.ko") && slices.ContainsFunc(alone.Gates, func(g gateDocument) bool { return g.Gate == trust.GateProbe }) {
+				t.Error("a load probe for one of several signers, or beside carried certificates, which decide")
+			}
+			if !reflect.DeepEqual(alone, after) {
 				t.Errorf("%s after %s: %+v\nalone: %+v", second, first, after, alone)
 			}
 		}

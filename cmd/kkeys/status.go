@@ -33,7 +33,7 @@ type statusDocument struct {
 // platformDoc tells whether modules are checked against .platform, which no file shows.
 type platformDoc struct {
 	Consulted *bool   `json:"consulted"` // null: not known
-	Basis     *string `json:"basis"`     // "proven" (by a load probe), "expected" (of this distribution's kernels), null: not known
+	Basis     *string `json:"basis"`     // "proven" (by a load probe), "expected" (of this distribution's kernels), "configured" (no module is checked), null: not known
 	Evidence  string  `json:"evidence"`
 }
 
@@ -91,9 +91,9 @@ func (s *session) runStatus(document *statusDocument, prove bool) int {
 	} else {
 		document.Consulted = []string{}
 	}
-	for i := range rings {
-		if trust.Consulted(rings, status, rings[i].Name()).Answer == evidence.Yes {
-			document.Consulted = append(document.Consulted, rings[i].Name())
+	for _, name := range trust.Listed {
+		if trust.Consulted(rings, status, name).Answer == evidence.Yes {
+			document.Consulted = append(document.Consulted, name)
 		}
 	}
 	s.describePlatform(document, rings, status, prove)
@@ -188,12 +188,16 @@ func (s *session) describePlatform(document *statusDocument, rings []keyring.Rin
 	reading := trust.Consulted(rings, status, keyring.Platform)
 	d.Evidence = reading.Evidence
 	switch expected := status.Distribution.Expect().Platform; {
-	case reading.Answer != evidence.Unknown:
-		d.Consulted, d.Basis = boolOf(reading.Answer), known("proven")
+	case reading.Answer != evidence.Unknown: // nothing is consulted: the kernel checks no modules
+		d.Consulted, d.Basis = boolOf(reading.Answer), known("configured")
 	case expected != evidence.Unknown && (len(rings) == 0 || keyring.Named(rings, keyring.Platform) != nil):
 		d.Consulted, d.Basis = boolOf(expected), known("expected")
 	}
-	if !prove || reading.Answer != evidence.Unknown {
+	switch {
+	case !prove:
+		return
+	case reading.Answer != evidence.Unknown:
+		s.warn("no load probe was made: " + reading.Evidence)
 		return
 	}
 	found, _ := s.machine.Certificates() // what is missing leaves fewer to ask about

@@ -79,7 +79,7 @@ func (s *session) runTrusted(c *cli.Context, document *trustedDocument) (int, er
 	code := exitYes
 	var failures []error
 	for _, path := range paths {
-		subjects, err := s.subjects(path, proof, &facts, document)
+		subjects, err := s.subjects(path, proof, facts, document)
 		if err != nil {
 			failures = append(failures, err)
 		}
@@ -94,14 +94,14 @@ func (s *session) runTrusted(c *cli.Context, document *trustedDocument) (int, er
 	return code, several(failures)
 }
 
-// subjects judges what a file holds: one module, or certificates.
-func (s *session) subjects(path string, p proof, facts *trust.Facts, document *trustedDocument) ([]subjectDocument, error) {
+// subjects judges what a file holds: one module, or certificates. common is what is known for every subject.
+func (s *session) subjects(path string, p proof, common trust.Facts, document *trustedDocument) ([]subjectDocument, error) {
 	data, err := machine.ReadFile(path)
 	if err != nil {
 		return nil, failed("%w", err)
 	}
 	if machine.IsModule(data) {
-		return s.judgeModule(path, data, p, *facts, document)
+		return s.judgeModule(path, data, p, common, document)
 	}
 	certificates, err := machine.DecodeCertificates(path, data)
 	if err != nil {
@@ -109,14 +109,15 @@ func (s *session) subjects(path string, p proof, facts *trust.Facts, document *t
 	}
 	var subjects []subjectDocument
 	for _, certificate := range certificates {
-		s.inquire(facts, certificate)
+		facts := common
+		s.inquire(&facts, certificate)
 		if facts.InquiryErr != nil {
 			document.missing("the kernel's answer", facts.InquiryErr)
 		}
-		if err := s.prove(p, facts); err != nil {
+		if err := s.prove(p, &facts); err != nil {
 			return subjects, err
 		}
-		subjects = append(subjects, s.describeVerdict(asked{path, path, p.hash}, certificate, trust.Judge(*facts)))
+		subjects = append(subjects, s.describeVerdict(asked{path, path, p.hash}, certificate, trust.Judge(facts)))
 	}
 	return subjects, nil
 }
@@ -159,7 +160,7 @@ func (s *session) inquire(facts *trust.Facts, c *certs.Certificate) {
 	if facts.InquiryErr != nil || facts.Inquiry.Refused != nil {
 		return
 	}
-	for _, by := range []certs.Lookup{certs.ByIssuerAndSerial, certs.ByKeyID} {
+	for _, by := range certs.Lookups {
 		der, err := c.Witness(by)
 		if err == nil {
 			facts.Witnesses[by], err = s.machine.Keyrings.Ask(der, questions...)
