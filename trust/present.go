@@ -58,6 +58,10 @@ func (f Facts) matched(gate Gate, at *sighting, all []sighting, self bool, why e
 		gate.Result, gate.Forgeable = Fail, ""
 		gate.Evidence = how + ", but it is another key: the kernel cannot verify this certificate with it"
 		return location{gate: gate}
+	case at.other && f.namesake(all):
+		gate.Result, gate.Forgeable = Fail, ""
+		gate.Evidence = "under its issuer and serial number the kernel finds another key, that of a certificate which is trusted: this one was made anew"
+		return location{gate: gate}
 	case at.other:
 		gate.Evidence = how + ": another certificate, of the same key or not"
 	case self && at.mismatch:
@@ -70,6 +74,19 @@ func (f Facts) matched(gate Gate, at *sighting, all []sighting, self bool, why e
 		gate.Evidence = how + "; a certificate issued by another key cannot be proven by a keyring restriction"
 	}
 	return location{gate, IDMatch, at, all}
+}
+
+// namesake: what the kernel finds by issuer and serial number is proven to be the key of another certificate, so that modules signed with this one
+// are checked against that key and refused; and by key id it finds nothing.
+func (f Facts) namesake(all []sighting) bool {
+	if f.RingsErr != nil || opaque(f.Rings) != "" || !(location{all: all}).findsNone(certs.ByKeyID) {
+		return false
+	}
+	return slices.ContainsFunc(f.Namesakes, func(other Facts) bool {
+		c := other.Certificate
+		// Its key id tells that it is what the kernel finds, as long as no other entry has it.
+		return c.SubjectKeyID != nil && !c.SameKey(f.Certificate) && other.namesakes() == 1 && Judge(other).Value == Trusted
+	})
 }
 
 // namesakes counts the entries that could stand for the certificate when the kernel looks for its issuer, by key id or by name.

@@ -30,6 +30,8 @@ type Facts struct {
 	// which they do; WitnessErr says why one is missing.
 	Witnesses  map[certs.Lookup]*keyring.Inquiry
 	WitnessErr error
+	// Namesakes are the facts of certificates found on the machine that have its issuer and serial number, and another key.
+	Namesakes []Facts
 	// Probes are the load probes for the certificate's key, nil if none were made; ProbesErr says why they could not be.
 	Probes    *kernel.Probes
 	ProbesErr error

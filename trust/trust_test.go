@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -170,6 +169,24 @@ func TestJudge(t *testing.T) {
 			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "could not be asked"},
 		{name: "another certificate of its issuer and serial in machine", cert: selfSigned, rings: debian,
 			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
+		{name: "made anew: another certificate of its issuer and serial, which is trusted", cert: selfSigned, rings: anewRings, change: madeAnew(t, nil),
+			bySerial: finds, byAll: vouched{}, value: Untrusted, gate: GatePresent, says: "another key, that of a certificate which is trusted"},
+		{name: "made anew, a module", cert: selfSigned, rings: anewRings, change: func(f *Facts) { madeAnew(t, nil)(f); f.Signed = true },
+			bySerial: finds, byAll: vouched{}, value: Untrusted, gate: GatePresent, says: "another key"},
+		{name: "made anew, and the kernel finds its key id", cert: selfSigned, rings: anewRings, change: madeAnew(t, nil),
+			bySerial: finds, byAll: vouched{}, byKeyID: at(mismatch, platform), value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		{name: "made anew, and the other is not trusted", cert: selfSigned, rings: anewRings, change: madeAnew(t, func(other *Facts) { other.Inquiry = answers(other.Certificate, other.Rings, nil) }),
+			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
+		{name: "made anew, and there are two of the other's name", cert: selfSigned, rings: func() []keyring.Ring {
+			return put(anewRings(), keyring.Platform, keyring.TypeAsymmetric, "me: 0909")
+		}, change: madeAnew(t, nil), bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		{name: "made anew, and an entry does not tell its id", cert: selfSigned, rings: func() []keyring.Ring {
+			return put(anewRings(), keyring.Platform, keyring.TypeAsymmetric, "mine")
+		}, change: madeAnew(t, nil), bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		{name: "the other has the same key", cert: selfSigned, rings: anewRings, change: madeAnew(t, func(other *Facts) {
+			other.Certificate = parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{4}}))
+			other.Inquiry.Description = other.Certificate.KernelName()
+		}), bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine},
 		{name: "another certificate of its issuer and serial, a module", cert: selfSigned, rings: debian, change: signed,
 			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GateSigner, says: "of the same key or not"},
 		{name: "in machine, another certificate of its issuer and serial is found first", cert: selfSigned, rings: debian, answers: inMachine,
@@ -345,6 +362,25 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// anewRings have an entry of the certificate that madeAnew makes, in .machine.
+func anewRings() []keyring.Ring {
+	return put(debian(), keyring.Machine, keyring.TypeAsymmetric, "me: 04")
+}
+
+// madeAnew adds a certificate of the same issuer and serial number with another key and key id, which is enrolled; unless change changes it.
+func madeAnew(t *testing.T, change func(other *Facts)) func(*Facts) {
+	return func(f *Facts) {
+		c := parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{4}, Key: certtest.RSA(2048, 33)}))
+		finds := answers(c, f.Rings, at(mismatch, machine))
+		other := Facts{Certificate: c, Rings: f.Rings, RingsErr: f.RingsErr, Kernel: f.Kernel, Inquiry: answers(c, f.Rings, at(nil, machine)),
+			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: finds, certs.ByAllIDs: finds, certs.ByKeyID: finds}}
+		if change != nil {
+			change(&other)
+		}
+		f.Namesakes = []Facts{other}
+	}
+}
+
 // signed makes it the signer of a module.
 func signed(f *Facts) { f.Signed = true }
 
@@ -384,42 +420,4 @@ func show(v Verdict) string {
 		fmt.Fprintf(&b, "%-15s %-20s %s\n", g.Result, g.Name, g.Evidence)
 	}
 	return b.String()
-}
-
-// Nothing but the kernel's own check of a self-signed certificate, with every gate passed, gives a yes: every single piece of
-// evidence taken away or turned must cost it.
-func TestTrustedNeedsEverything(t *testing.T) {
-	c := selfSigned(t)
-	base := func() Facts {
-		rings := debian()
-		return Facts{Certificate: c, Rings: rings, Kernel: healthy(),
-			Inquiry:   answers(c, rings, at(nil, machine)),
-			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine)), certs.ByAllIDs: answers(c, rings, at(mismatch, machine))}}
-	}
-	if v := Judge(base()); v.Value != Trusted {
-		t.Fatalf("the base is not trusted:\n%s", show(v))
-	}
-	for name, change := range map[string]func(*Facts){
-		"no inquiry":         func(f *Facts) { f.Inquiry, f.InquiryErr = nil, errors.New("no") },
-		"no answers":         func(f *Facts) { f.Inquiry.Answers = nil },
-		"all answers no":     func(f *Facts) { f.Inquiry = answers(c, f.Rings, nil) },
-		"answers unclear":    func(f *Facts) { f.Inquiry = answers(c, f.Rings, unavailable()) },
-		"another name":       func(f *Facts) { f.Inquiry.Description += "0" },
-		"refused":            func(f *Facts) { f.Inquiry.Refused = keyring.ErrMalformed },
-		"rings not seen":     func(f *Facts) { f.Rings, f.RingsErr, f.Kernel.Config = nil, keyring.ErrNotVisible, nil },
-		"nothing linked":     func(f *Facts) { f.Rings[1].Rings = nil; f.Inquiry.Answers[3].Err = keyring.ErrNoVoucher },
-		"signatures unknown": func(f *Facts) { f.Kernel.Signatures.Answer = evidence.Unknown },
-		"no signatures":      func(f *Facts) { f.Kernel.Signatures.Answer = evidence.No },
-		"not self-signed":    func(f *Facts) { f.Certificate = leaf(t) },
-		"no witness":         func(f *Facts) { f.Witnesses = nil },
-		"witness unclear":    func(f *Facts) { f.Witnesses[certs.ByIssuerAndSerial] = answers(c, f.Rings, unavailable()) },
-		"signer not found":   func(f *Facts) { f.Witnesses[certs.ByIssuerAndSerial] = answers(c, f.Rings, nil) },
-		"no release":         func(f *Facts) { f.Kernel.Release = "" },
-	} {
-		f := base()
-		change(&f)
-		if v := Judge(f); v.Value == Trusted {
-			t.Errorf("%s: still trusted\n%s", name, show(v))
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -151,8 +152,21 @@ func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
 	return facts
 }
 
-// inquire asks the kernel about the certificate, and about the witnesses that name it.
+// inquire asks the kernel about the certificate, and about those found here that have its issuer and serial number, and another key.
 func (s *session) inquire(facts *trust.Facts, c *certs.Certificate) {
+	for _, stored := range facts.Stored {
+		if o := stored.Certificate; stored.Where != "kek" && bytes.Equal(o.Issuer, c.Issuer) && bytes.Equal(o.Serial, c.Serial) && !o.SameKey(c) {
+			other := *facts
+			other.Named, other.Signed, other.Namesakes, other.Probes, other.ProbesErr = certs.ByIssuerAndSerial, false, nil, nil, nil
+			s.inquireOne(&other, o)
+			facts.Namesakes = append(facts.Namesakes, other)
+		}
+	}
+	s.inquireOne(facts, c)
+}
+
+// inquireOne asks about one certificate, and about the witnesses that name it.
+func (s *session) inquireOne(facts *trust.Facts, c *certs.Certificate) {
 	questions := trust.Questions(facts.Rings)
 	facts.Certificate = c
 	facts.Inquiry, facts.InquiryErr = s.machine.Keyrings.Ask(c.Raw, questions...)
