@@ -88,9 +88,11 @@ func openPort() (*os.File, error) {
 		if err == nil && len(ports) != 1 {
 			err = fmt.Errorf("no port to report on: %v", ports)
 		} else if err == nil {
-			var port *os.File
-			if port, err = os.OpenFile(ports[0], os.O_WRONLY, 0); err == nil {
-				return port, nil
+			// Not by os.OpenFile, which would make it one that does not block: then the kernel takes a report without waiting for the host to
+			// have it (drivers/char/virtio_console.c, port_fops_write), and the power may go off first.
+			var fd int
+			if fd, err = syscall.Open(ports[0], syscall.O_WRONLY|syscall.O_CLOEXEC, 0); err == nil {
+				return os.NewFile(uintptr(fd), ports[0]), nil
 			}
 		}
 		if try == 200 {
