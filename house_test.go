@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"internal/lab/wire":   {},
 	"efivars/efivarstest": {"efivars"},
 	"machine/machinetest": {"efivars", "mok"},
+	"keyring/keyringtest": {"certs", "keyring"},
 }
 
 func TestArrows(t *testing.T) {

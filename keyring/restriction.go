@@ -27,6 +27,10 @@ func ByRing(ring Serial) Restriction {
 	return Restriction("key_or_keyring:" + strconv.Itoa(int(ring)))
 }
 
+// ByKey: the key with this serial vouches, and no other. It has to have the ids that the certificate gives for its issuer: both, where there are
+// two (restrict.c, key_or_keyring_common). No permission on the key is checked.
+func ByKey(key Serial) Restriction { return ByRing(key) }
+
 // Inquiry is what the kernel answered about one certificate.
 type Inquiry struct {
 	// Description is the kernel's own name for the certificate; empty when Refused is set.

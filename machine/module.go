@@ -16,6 +16,7 @@ type Module struct {
 	Packing       modsig.Packing
 	Check         string // of an xz stream, see [modsig.Unpacked]
 	SignedOutside bool   // signed after it was compressed: nothing ever looks there
+	Trailing      int    // bytes after the compressed stream: another one perhaps
 	// Carries: the signature has several signers, or brings certificates along.
 	Carries bool
 	SHA256  [sha256.Size]byte // of the unpacked module, signature included; zero when it could not be unpacked
@@ -44,7 +45,7 @@ func ReadModule(data []byte, candidates []Found) Module {
 	if err != nil {
 		return Module{Err: err}
 	}
-	m := Module{Packing: unpacked.Packing, Check: unpacked.Check, SignedOutside: unpacked.SignedOutside(), SHA256: sha256.Sum256(unpacked.Module)}
+	m := Module{Packing: unpacked.Packing, Check: unpacked.Check, SignedOutside: unpacked.SignedOutside(), Trailing: len(unpacked.Trailing), SHA256: sha256.Sum256(unpacked.Module)}
 	payload, text, err := modsig.Split(unpacked.Module)
 	if err != nil {
 		m.Err = err

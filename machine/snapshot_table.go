@@ -33,6 +33,7 @@ const (
 	whyRelease      = "which distribution this is"
 	whyBoot         = "which program the next boot starts: is it shim, is MokManager beside it"
 	whyFirmware     = "the firmware's state, keys and boot entries"
+	whyUnpack       = "which compressed modules can be loaded: the libraries that kmod names, nothing else of it"
 	whyShim         = "shim's lists, and the requests to MokManager without their passwords"
 )
 
@@ -61,6 +62,11 @@ var items = []item{
 	{path: "sys/kernel/security/integrity/ima/policy", keep: keepReduced, reduce: reducePolicy, why: "does IMA appraise modules"},
 	{path: "sys/class/tpm/tpm0", keep: keepPresence, why: "is there a TPM, into which shim measures its lists"},
 	{path: "sys/firmware/efi/fw_platform_size", why: "how wide the firmware is, as in the names of EFI programs"},
+	{path: "sys/module/compression", why: whyUnpack},
+	{path: "usr/bin/kmod", keep: keepReduced, reduce: reduceKmod, why: whyUnpack},
+	{path: "bin/kmod", keep: keepReduced, reduce: reduceKmod, why: whyUnpack},
+	{path: "usr/sbin/kmod", keep: keepReduced, reduce: reduceKmod, why: whyUnpack},
+	{path: "sbin/kmod", keep: keepReduced, reduce: reduceKmod, why: whyUnpack},
 	{path: "dev/disk/by-partuuid", keep: keepPresence, why: whyBoot},
 }
 

@@ -2,6 +2,7 @@ package modsig
 
 import (
 	"encoding/asn1"
+	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
 	tag "golang.org/x/crypto/cryptobyte/asn1"
@@ -20,12 +21,36 @@ func (r *reader) bad(what, format string, args ...any) error {
 	return malformed(r.at, what, format, args...)
 }
 
+func (r *reader) loose(what, format string, args ...any) error {
+	return &SyntaxError{Offset: r.at, What: what, Why: fmt.Sprintf(format, args...), outcome: ErrNotDER}
+}
+
+// looseLength tells whether an element that is not DER has a length that the kernel reads all the same: an indefinite one, or one of up to two bytes
+// that is longer than need be (lib/asn1_decoder.c, asn1_ber_decoder).
+func looseLength(element []byte) bool {
+	if len(element) < 2 || element[0]&0x1f == 0x1f || element[1] < 0x80 {
+		return false
+	}
+	n := int(element[1] & 0x7f)
+	if n > 2 || len(element) < 2+n {
+		return false
+	}
+	size := 0
+	for _, b := range element[2 : 2+n] {
+		size = size<<8 | int(b)
+	}
+	return n == 0 || size <= len(element)-2-n
+}
+
 // next reads an element of any tag: the whole, and a reader over its content.
 func (r *reader) next(what string) (whole []byte, inner reader, err error) {
 	var element, content cryptobyte.String
 	var t tag.Tag
 	rest := r.rest
 	if !rest.ReadAnyASN1Element(&element, &t) {
+		if looseLength(r.rest) {
+			return nil, reader{}, r.loose(what, "its length is not written as in DER")
+		}
 		return nil, reader{}, r.bad(what, "no DER element, or cut short: %d bytes are left", len(r.rest))
 	}
 	whole = element
@@ -40,6 +65,9 @@ func (r *reader) want(t tag.Tag, what string) (reader, error) {
 	switch {
 	case r.rest.Empty():
 		return reader{}, r.bad(what, "missing")
+	case t == tag.SET && r.has(tag.SEQUENCE), r.has(context2), r.has(context3):
+		// pkcs7.asn1 has a CHOICE at each of these places.
+		return reader{}, r.loose(what, "tag %#02x where DER has %#02x", r.rest[0], uint8(t))
 	case !r.has(t):
 		return reader{}, r.bad(what, "tag %#02x where %#02x belongs", r.rest[0], uint8(t))
 	}

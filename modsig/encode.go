@@ -96,6 +96,8 @@ func (m *Message) Encode() ([]byte, error) {
 const (
 	context0 = tag.Tag(0xa0)
 	context1 = tag.Tag(0xa1)
+	context2 = tag.Tag(0xa2)
+	context3 = tag.Tag(0xa3)
 	skidTag  = tag.Tag(0x80)
 )
 

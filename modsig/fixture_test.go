@@ -54,7 +54,7 @@ func read(t testing.TB, name string) []byte {
 var sentinels = map[string]error{
 	"unsigned": modsig.ErrUnsigned, "malformed": modsig.ErrMalformed, "kind": modsig.ErrKind, "unsupported": modsig.ErrUnsupported,
 	"attached": modsig.ErrAttached, "attributes": modsig.ErrAttributes, "invalid": modsig.ErrInvalid, "damaged": modsig.ErrDamaged, "filter": modsig.ErrFilter,
-	"too large": modsig.ErrTooLarge,
+	"too large": modsig.ErrTooLarge, "not DER": modsig.ErrNotDER,
 }
 
 // name finds the one sentinel in an error.

@@ -50,7 +50,7 @@ func (s Signer) ID() []byte {
 // Decode reads a message. Bytes after it are ignored, as the kernel does. The result shares memory with message.
 //
 // The first thing that the kernel would stumble over is the error: ErrMalformed, ErrUnsupported, ErrAttached and
-// ErrAttributes, each a *SyntaxError. As in the kernel one such signer spoils the message, also when others are fine.
+// ErrAttributes, or, where only this program stumbles, ErrNotDER; each a *SyntaxError. As in the kernel one such signer spoils the message, also when others are fine.
 func Decode(message []byte) (*Message, error) {
 	if len(message) > MaxMessage {
 		return nil, malformed(0, "message", "%d bytes, the kernel reads at most %d", len(message), MaxMessage)
@@ -168,8 +168,11 @@ func (r *reader) certificates() (found []*certs.Certificate, err error) {
 			return err
 		}
 		c, err := certs.ParseDER(der)
-		if err != nil {
+		switch {
+		case err != nil && der[0] != 0x30:
 			return malformed(at, "certificate", "%v", err)
+		case err != nil: // the kernel reads certificates as loosely as messages
+			return &SyntaxError{Offset: at, What: "certificate", Why: err.Error(), outcome: ErrNotDER}
 		}
 		if refusal, ok := c.Refusal().(*certs.Refusal); ok {
 			outcome := ErrMalformed

@@ -49,6 +49,7 @@ var sound = map[string]string{
 	"unsigned": "",
 	"more":     "",
 	"after":    "",
+	"signers":  "\x31", // the tag
 }
 
 var rdn = el(0x31, el(0x30, el(6, "\x55\x04\x03"), el(12, "CA")))
@@ -68,7 +69,7 @@ func build(replaced ...string) []byte {
 		p[replaced[i]] = replaced[i+1]
 	}
 	signer := el(0x30, p["sversion"], p["sid"], p["digest"], p["attrs"], p["alg"], p["sig"], p["unsigned"])
-	data := el(0x30, p["version"], p["digests"], p["content"], p["certs"], p["crls"], el(0x31, signer, p["more"]))
+	data := el(0x30, p["version"], p["digests"], p["content"], p["certs"], p["crls"], el(p["signers"][0], signer, p["more"]))
 	return []byte(el(0x30, p["type"], el(0xa0, data)) + p["after"])
 }
 
@@ -132,11 +133,19 @@ func messages(t testing.TB) []struct {
 		{"a certificate", "", build("certs", el(0xa0, good))},
 		{"no certificates", "", build("certs", el(0xa0))},
 		{"no certificate among certificates", "malformed", build("certs", el(0xa0, good, el(0xa0, "x")))},
+		{"certificate with a length of two bytes where one does", "not DER", build("certs", el(0xa0, "\x30\x82\x00\x02\x05\x00"))},
+		{"certificate that is none of ours", "not DER", build("certs", el(0xa0, el(0x30, "x")))},
+		{"signers as a sequence", "not DER", build("signers", "\x30")},
+		{"digest algorithms as a sequence", "not DER", build("digests", el(0x30, el(0x30, oid("608648016503040201"))))},
+		{"certificates as a sequence", "not DER", build("certs", el(0xa2, good))},
+		{"signed attributes as a sequence", "not DER", build("attrs", el(0xa2, el(0x30)))},
+		{"length of three bytes", "malformed", append([]byte("\x30\x83\x00"), build()[2:]...)},
+		{"length of two bytes where one does", "not DER", build("digest", "\x30\x82\x00\x0b"+oid("608648016503040201"))},
 		{"certificate that no kernel takes", "malformed", build("certs", el(0xa0, dated))},
 		{"certificate with an unknown algorithm", "unsupported", build("certs", el(0xa0, edwards))},
 		{"revocation lists", "malformed", build("crls", el(0xa1, el(0x30)))},
 		{"bytes after the message", "", build("after", "x")},
-		{"indefinite length", "malformed", append([]byte{0x30, 0x80}, build()...)},
+		{"indefinite length", "not DER", append([]byte{0x30, 0x80}, build()...)},
 		{"text", "malformed", []byte("text")},
 		{"nothing", "malformed", nil},
 		{"64 KiB", "malformed", build("sig", el(4, strings.Repeat("x", modsig.MaxMessage)))},

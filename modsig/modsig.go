@@ -11,7 +11,7 @@
 // private key signed these bytes.
 //
 // Only DER is read. The kernel's own decoder takes looser BER, and PKCS#7's old SEQUENCE in place of a SET;
-// scripts/sign-file and openssl cms write neither.
+// scripts/sign-file and openssl cms write neither. Where a message is of that kind the error is ErrNotDER, which is no verdict.
 package modsig
 
 import (
@@ -27,6 +27,8 @@ var (
 	// ErrMalformed: the trailer or the message is damaged (EBADMSG, EINVAL; EMSGSIZE above MaxMessage). The error is a
 	// *SyntaxError.
 	ErrMalformed = errors.New("malformed module signature")
+	// ErrNotDER: the message is written as only the kernel reads it, so that nothing is known of it here. The error is a *SyntaxError.
+	ErrNotDER = errors.New("the module signature is not DER, and the kernel reads more than that")
 	// ErrKind: the trailer says that the signature is no PKCS#7 message (ENOPKG): a kind from before Linux 4.3 or one
 	// newer than this program. That is no damage.
 	ErrKind = errors.New("unknown kind of module signature")

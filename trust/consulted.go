@@ -82,7 +82,7 @@ func reaches(rings []keyring.Ring, from *keyring.Ring, to keyring.Serial, been m
 }
 
 // Questions are the restrictions to ask the kernel about, given the keyrings that can be seen (nil for an ordinary user, who may
-// ask about the two that need no serial number).
+// ask about the two that need no serial number): each keyring, and each key of those that can be trusted.
 func Questions(rings []keyring.Ring) []keyring.Restriction {
 	questions := []keyring.Restriction{keyring.ByBuiltin, keyring.BySecondary}
 	for _, name := range Listed {
@@ -91,6 +91,11 @@ func Questions(rings []keyring.Ring) []keyring.Restriction {
 			continue
 		}
 		questions = append(questions, keyring.ByRing(ring.Serial))
+		for _, key := range ring.Keys {
+			if key.Type == keyring.TypeAsymmetric && name != keyring.Blacklist {
+				questions = append(questions, keyring.ByKey(key.Serial))
+			}
+		}
 	}
 	return questions
 }

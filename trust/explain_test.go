@@ -53,7 +53,7 @@ func shimmed(c *certs.Certificate) Facts {
 	f.Kernel.IMA = evidence.Reading{Answer: evidence.No, Evidence: "no rule", Source: "/proc/cmdline"}
 	f.Firmware = &mok.State{Shim: yes(), SecureBoot: yes(), SetupMode: no(), ValidationDisabled: no(), Trusted: yes(), Enrolled: listOf(c.Raw)}
 	f.Stored = []Stored{{c, "mok"}}
-	f.Hash = evidence.Reading{Answer: evidence.Yes, Evidence: "sha256 is registered", Source: "/proc/crypto"}
+	f.Hash = registered
 	f.Inquiry = answers(c, f.Rings, at(nil, machine))
 	f.Witnesses = map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, f.Rings, at(mismatch, machine)), certs.ByAllIDs: answers(c, f.Rings, at(mismatch, machine))}
 	return f
@@ -84,10 +84,17 @@ func pending(t *testing.T, f *Facts) {
 
 // gone takes the key out of every keyring, and leaves another in .machine.
 func gone(f *Facts) {
-	f.Inquiry, f.Witnesses = answers(f.Certificate, f.Rings, nil), nil
+	none := answers(f.Certificate, f.Rings, nil)
+	f.Inquiry, f.Witnesses = none, map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: none, certs.ByKeyID: none, certs.ByAllIDs: none}
 	if ring := keyring.Named(f.Rings, keyring.Machine); ring != nil {
 		ring.Keys = []keyring.Key{{Serial: 99, Type: keyring.TypeAsymmetric, Description: "another: 99"}}
 	}
+}
+
+// inBuiltin has the key in .builtin_trusted_keys.
+func inBuiltin(f *Facts) {
+	given := at(nil, builtin)
+	f.Inquiry = answers(f.Certificate, populate(f.Rings, f.Certificate, given), given)
 }
 
 func TestExplanations(t *testing.T) {
@@ -154,7 +161,7 @@ func TestExplanations(t *testing.T) {
 			f.Firmware.Enrolled, f.Stored[0].Where, f.Platform.Answer = listOf(), "db", evidence.No
 		}, GateEnrolled, Fail, MendEnroll, "neither enrolled"},
 		{"in db and enrolled", nil, func(f *Facts) { f.Stored = append(f.Stored, Stored{f.Certificate, "db"}) }, GateShim, Pass, "", "through shim"},
-		{"builtin", nil, func(f *Facts) { f.Inquiry = answers(f.Certificate, f.Rings, at(nil, builtin)) }, GateShim, NotApplicable, "", "needs none of that"},
+		{"builtin", nil, inBuiltin, GateShim, NotApplicable, "", "needs none of that"},
 		{"through shim", nil, nil, GateShim, Pass, "", "through shim"},
 		{"not through shim", nil, func(f *Facts) { f.Firmware.Shim = no() }, GateShim, Fail, "", "nobody"},
 		{"list trusted", nil, nil, GateTrustList, Pass, "", "MokListTrustedRT"},
@@ -169,7 +176,9 @@ func TestExplanations(t *testing.T) {
 		{".machine linked", nil, nil, GateMachine, Pass, "", "is linked"},
 		{".machine not linked", nil, func(f *Facts) {
 			f.Rings[1].Rings = f.Rings[1].Rings[:1]
+			finds := answers(f.Certificate, f.Rings, vouched{keyring.ByRing(machine): mismatch})
 			f.Inquiry = answers(f.Certificate, f.Rings, vouched{keyring.ByRing(machine): nil})
+			f.Witnesses = map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: finds, certs.ByKeyID: finds, certs.ByAllIDs: finds}
 		}, GateMachine, Fail, MendReboot, "not linked"},
 		{".machine empty and not linked", nil, func(f *Facts) {
 			gone(f)
@@ -242,7 +251,7 @@ func TestExplanations(t *testing.T) {
 		{"a namesake in a file only", nil, func(f *Facts) { gone(f); f.Stored = append(f.Stored, Stored{other, "file:/x"}) }, GateSameName, Pass, "", "no certificate with its name"},
 		{"enrolled", nil, nil, GateEnrolled, Pass, "", "enrolled"},
 		{"shim's own", nil, func(f *Facts) { f.Stored = append(f.Stored, Stored{f.Certificate, "vendor"}) }, GateEnrolled, Pass, "", "shim's own"},
-		{"enrolment not needed", nil, func(f *Facts) { f.Inquiry = answers(f.Certificate, f.Rings, at(nil, builtin)) }, GateEnrolled, NotApplicable, "", "needs none"},
+		{"enrolment not needed", nil, inBuiltin, GateEnrolled, NotApplicable, "", "needs none"},
 		{"nobody asked", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled = listOf() }, GateEnrolled, Fail, MendEnroll, "neither enrolled nor pending"},
 		{"nobody asked, and there is no shim", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.Firmware.Shim = listOf(), no() }, GateEnrolled, Fail, "", "neither enrolled nor pending"},
 		{"nobody asked, and it would replace another key", nil, func(f *Facts) { gone(f); f.Firmware.Enrolled, f.Stored = listOf(), []Stored{{other, "mok"}} }, GateEnrolled, Fail, "", "neither enrolled nor pending"},
@@ -286,12 +295,12 @@ func TestExplanations(t *testing.T) {
 		}, GateForbidden, Pass, "", "neither"},
 		{"dbx not read", nil, func(f *Facts) { f.DBX.Err = efivars.ErrDenied }, GateForbidden, ResultUnknown, "", "dbx: "},
 		{"hash of the certificate on .blacklist", nil, func(f *Facts) { gone(f); blacklist(f) }, GateCertificate, Fail, "", ".blacklist has tbs:"},
-		{"hash of the certificate on .blacklist, its key may be there", nil, blacklist, GateCertificate, ResultUnknown, "", "may have been there before"},
+		{"hash of the certificate on .blacklist, its key may be there", nil, blacklist, GateCertificate, ResultUnknown, "", "may be there under its name"},
 		{"hash of the certificate on .blacklist, keyrings not seen", nil, func(f *Facts) {
 			blacklist(f)
 			f.Rings, f.RingsErr = nil, keyring.ErrNotVisible
-		}, GateCertificate, ResultUnknown, "", "may have been there before"},
-		{"refused for its form", nil, func(f *Facts) { f.Inquiry.Refused = keyring.ErrMalformed }, GateCertificate, Fail, "", ""},
+		}, GateCertificate, ResultUnknown, "", "may be there under its name"},
+		{"refused for its form", nil, func(f *Facts) { gone(f); f.Inquiry.Refused = keyring.ErrMalformed }, GateCertificate, Fail, "", ""},
 		{"no store seen", nil, func(f *Facts) { f.Stored = nil }, GateSameName, ResultUnknown, "", "no certificate was found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -328,7 +337,6 @@ func TestExplanationsDecideNothing(t *testing.T) {
 		"not enrolled":         func(f *Facts) { f.Firmware.Enrolled = listOf() },
 		"loading disabled":     func(f *Facts) { f.Kernel.ModulesDisabled = evidence.Yes },
 		"IMA":                  func(f *Facts) { f.Kernel.IMA.Answer = evidence.Yes },
-		"hash not loaded":      func(f *Facts) { f.Hash = evidence.Reading{} },
 		"authorities wanted":   func(f *Facts) { f.Kernel.Config["INTEGRITY_CA_MACHINE_KEYRING"] = "y" },
 		"no store":             func(f *Facts) { f.Stored = nil },
 		"nobody knows the day": func(f *Facts) { f.Today = "" },

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,7 +23,7 @@ func fromReading(name string, r evidence.Reading) Gate {
 func signaturesGate(s kernel.Status) Gate { return fromReading(GateSignatures, s.Signatures) }
 
 // certificateGate: the kernel's own parser takes the certificate, and calls it what we say it calls it.
-func certificateGate(f Facts) Gate {
+func certificateGate(f Facts, found location) Gate {
 	gate := Gate{Name: GateCertificate, Source: addKey}
 	switch {
 	case f.Inquiry == nil:
@@ -32,10 +33,11 @@ func certificateGate(f Facts) Gate {
 		if entry := f.listedHash(); entry != "" {
 			gate.Evidence += "; .blacklist has " + entry
 		}
-		if errors.Is(f.Inquiry.Refused, keyring.ErrRejected) && (f.RingsErr != nil || f.namesakes() > 0 || opaque(f.Rings) != "") {
-			// What was put on .blacklist after the boot stops certificates, and not keys that are there (x509_public_key.c, x509_get_sig_params).
+		if !found.nowhere() {
+			// Another certificate of the same key, under the same name, can be one that the kernel took; and what was put on .blacklist after
+			// the boot stops certificates, and not keys that are there (x509_public_key.c, x509_get_sig_params).
 			gate.Result = ResultUnknown
-			gate.Evidence += "; its key may have been there before, and then it still counts"
+			gate.Evidence += "; a key may be there under its name all the same"
 		}
 	case f.Inquiry.Description != f.Certificate.KernelName():
 		// Every id match rests on that name, so a difference must not pass silently.
@@ -145,25 +147,43 @@ func (f Facts) revokedAs(list keyring.Restriction) evidence.Answer {
 }
 
 // codeSigningGate: SUSE's kernels want the extended key usage codeSigning of a module's signer (CONFIG_CHECK_CODESIGN_EKU, their
-// pkcs7_trust.c, check_codesign_eku).
-func codeSigningGate(f Facts) Gate {
+// pkcs7_trust.c, check_codesign_eku). They look at the certificate that they loaded, which can be another one of the same key and names.
+func codeSigningGate(f Facts, found location) Gate {
 	gate := Gate{Name: GateCodeSigning, Source: f.Kernel.ConfigPath}
 	value, known := f.Kernel.Config.Value("CHECK_CODESIGN_EKU")
 	has := slices.Contains(f.Certificate.Details().ExtendedKeyUsage, "codeSigning")
 	switch {
 	case known && value != "y":
 		gate.Result, gate.Evidence = NotApplicable, "this kernel asks for no extended key usage"
+	case !known && f.Kernel.Distribution.Expect().CodeSigning == evidence.No:
+		gate.Result, gate.Evidence = NotApplicable, "kernels of this distribution ask for no extended key usage"
+		gate.Source, gate.Forgeable = osReleaseFile, otherKernel
+	case found.at != nil && !f.theOneLoaded():
+		gate.Result, gate.Source = ResultUnknown, stores
+		gate.Evidence = "the kernel may ask for the extended key usage codeSigning, and looks for it in the certificate that it loaded; that this is the one was not seen"
 	case has:
 		gate.Result, gate.Evidence, gate.Source = Pass, "it has the extended key usage codeSigning", theCertificate
 	case known:
 		gate.Result, gate.Evidence = Fail, "this kernel takes modules only from signers with the extended key usage codeSigning (CONFIG_CHECK_CODESIGN_EKU)"
-	case f.Kernel.Distribution.Expect().CodeSigning == evidence.No:
-		gate.Result, gate.Evidence = NotApplicable, "kernels of this distribution ask for no extended key usage"
-		gate.Source, gate.Forgeable = osReleaseFile, otherKernel
 	default:
 		gate.Result, gate.Evidence, gate.Source = ResultUnknown, "it lacks the extended key usage codeSigning, which some kernels ask for, and no kernel configuration was found", "/boot/config-"+f.Kernel.Release
 	}
 	return gate
+}
+
+// theOneLoaded: where the kernel loads from this very certificate was found, and no other that has one of its names.
+func (f Facts) theOneLoaded() bool {
+	there := false
+	for _, s := range f.Stored {
+		switch c := s.Certificate; {
+		case !s.loaded():
+		case bytes.Equal(c.Raw, f.Certificate.Raw):
+			there = true
+		case bytes.Equal(c.ID0(), f.Certificate.ID0()), c.SubjectKeyID != nil && bytes.Equal(c.SubjectKeyID, f.Certificate.SubjectKeyID):
+			return false
+		}
+	}
+	return there
 }
 
 // enforcementGate tells what happens to a module without a trusted signature. It is no condition on the key, so it never decides.

@@ -55,7 +55,7 @@ func describeKey(algorithm string, bits *int, curve *string) string {
 	return algorithm
 }
 
-// certificateHashGate: the hash that modules will be signed with is registered. A certificate says nothing of that hash, so this decides nothing.
+// certificateHashGate: the hash that modules will be signed with is registered. One that is not may be loaded when the kernel asks for it, or not.
 func certificateHashGate(f Facts) Gate {
 	gate := fromReading(GateHash, f.Hash)
 	if f.Hash.Answer == evidence.Unknown {

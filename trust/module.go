@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"kkeys/certs"
 	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -33,10 +32,19 @@ type Module struct {
 	Probes    *kernel.Probes
 	ProbesErr error
 	Kernel    kernel.Status
-	// SignedOutside: signed after compression. Check is the check of an xz stream. Unpacks is the compression that the kernel undoes itself.
-	SignedOutside  bool
-	Check, Unpacks string
+	// Packing is the compression around the module, Check the check of an xz stream, Trailing how many bytes follow the compressed stream, and
+	// SignedOutside tells that they end in a signature: the module was signed after it was compressed.
+	Packing       modsig.Packing
+	Check         string
+	Trailing      int
+	SignedOutside bool
+	// Unpacks is the compression that the kernel undoes itself, by the name that Packing has; Kmod tells whether kmod undoes this one.
+	Unpacks string
+	Kmod    evidence.Reading
 }
+
+// continued: what follows the compressed stream may be more of the module. The kernel reads one stream; kmod reads on, or refuses the file.
+func (m Module) continued() bool { return m.Trailing > 0 && !m.SignedOutside }
 
 // JudgeModule draws the verdict on a module: its signature verifies, and the key that made it is trusted. key are the facts of the certificate
 // that verified it, or of the one that has the name in the signature and does not; nil if there is none.
@@ -51,6 +59,9 @@ func JudgeModule(m Module, key *Facts) Verdict {
 	own := decisive(signatureGate(m, v.Value == Trusted), hashGate(m), compressionGate(m), moduleHashGate(m))
 	if m.Result.Outcome == modsig.Wrong && key != nil && m.Kernel.Signatures.Answer != evidence.No && !key.unknownName() {
 		v.open() // another key under the same name may be what signed it, and what the kernel finds
+	}
+	if m.continued() && v.Value == Untrusted && m.Kernel.Signatures.Answer != evidence.No {
+		v.Value, v.Proof, v.Keyring = Unknown, "", "" // another signature may stand there, by another key
 	}
 	switch conclude(own) {
 	case Untrusted:
@@ -73,12 +84,7 @@ func (v *Verdict) open() {
 }
 
 // unknownName: the kernel itself finds no key by the name in the signature, in any keyring.
-func (f Facts) unknownName() bool {
-	all := sightings(f)
-	return f.RingsErr == nil && len(all) > 0 && !slices.ContainsFunc(all, func(s sighting) bool {
-		return f.Named == certs.ByKeyID && s.byKeyID != evidence.No || f.Named != certs.ByKeyID && s.anySerial != evidence.No
-	})
-}
+func (f Facts) unknownName() bool { return f.lookUp(f.Named).named == evidence.No }
 
 // judgeSigner judges a signer of whom nothing is known but what the signature says: only a load probe can tell that the kernel does not find
 // it, and nothing can tell that it is the right one.
@@ -100,7 +106,7 @@ func signatureGate(m Module, trusted bool) Gate {
 		gate.Evidence = "it was signed after it was compressed: the signature stands outside of the compressed stream, where nothing looks"
 	case errors.As(m.Err, &unsigned) && unsigned.Appended:
 		gate.Evidence = fmt.Sprintf("it was signed, and %d bytes were appended afterwards: for the kernel it is not signed", unsigned.After)
-	case errors.Is(m.Err, modsig.ErrUnsupported), errors.Is(m.Err, modsig.ErrTooLarge), errors.Is(m.Err, modsig.ErrFilter):
+	case isAny(m.Err, modsig.ErrUnsupported, modsig.ErrTooLarge, modsig.ErrFilter, modsig.ErrNotDER, modsig.ErrKind):
 		gate.Result, gate.Evidence = ResultUnknown, m.Err.Error()
 	case m.Err != nil:
 		gate.Evidence = m.Err.Error()
@@ -120,6 +126,10 @@ func signatureGate(m Module, trusted bool) Gate {
 	default:
 		gate.Result, gate.Evidence = ResultUnknown, "the signature could not be judged"
 	}
+	if m.continued() && gate.Result == Fail {
+		gate.Result = ResultUnknown
+		gate.Evidence += fmt.Sprintf("; but %d bytes follow the compressed stream, which may be more of the module", m.Trailing)
+	}
 	return gate
 }
 
@@ -136,18 +146,32 @@ func hashGate(m Module) Gate {
 	return gate
 }
 
-// compressionGate: a kernel that unpacks modules itself reads no xz stream with another check than CRC32 (lib/xz/xz_dec_stream.c,
-// dec_stream_header); kmod reads them all.
+func isAny(err error, outcomes ...error) bool {
+	return slices.ContainsFunc(outcomes, func(o error) bool { return errors.Is(err, o) })
+}
+
+// compressionGate: somebody has to unpack it. A kernel that does so itself reads no xz stream with another check than CRC32
+// (lib/xz/xz_dec_stream.c, dec_stream_header); kmod reads what it was built for.
 func compressionGate(m Module) Gate {
-	gate := Gate{Name: GateCompression, Result: NotApplicable, Source: theModule, Evidence: "kmod unpacks it, or it is not compressed"}
-	if m.Check == "" || m.Unpacks != "xz" {
-		return gate
-	}
-	gate.Source = theModule + ", /sys/module/compression"
-	gate.Result, gate.Evidence = Pass, "the kernel unpacks it itself, and can read its check "+m.Check
-	if m.Check != "crc32" && m.Check != "none" {
-		gate.Result = ResultUnknown // an older kmod unpacks it all the same
+	gate := Gate{Name: GateCompression, Source: theModule}
+	switch {
+	case m.Packing == modsig.Plain:
+		gate.Result, gate.Evidence = NotApplicable, "it is not compressed"
+	case m.continued():
+		gate.Result = ResultUnknown
+		gate.Evidence = fmt.Sprintf("%d bytes follow the compressed stream: the kernel ignores them, kmod refuses the file or takes them for more of the module", m.Trailing)
+	case m.Unpacks != m.Packing.String():
+		gate = fromReading(GateCompression, m.Kmod)
+		if m.Kmod.Answer != evidence.Yes {
+			gate.Result, gate.Mend = ResultUnknown, MendUnpack // other programs than kmod may load it
+			gate.Evidence = "the kernel does not unpack it itself, and " + m.Kmod.Evidence
+		}
+	case m.Check != "" && m.Check != "crc32" && m.Check != "none":
+		gate.Result, gate.Source, gate.Mend = ResultUnknown, theModule+", /sys/module/compression", MendUnpack // an older kmod unpacks it all the same
 		gate.Evidence = "a kernel that unpacks it itself, as this one can, does not read its check " + m.Check + ": compress it with xz --check=crc32"
+	default:
+		gate.Result, gate.Source = Pass, "/sys/module/compression"
+		gate.Evidence = "the kernel unpacks it itself"
 	}
 	return gate
 }

@@ -16,9 +16,9 @@ import (
 func TestJudgeModule(t *testing.T) {
 	c := selfSigned(t)
 	trusted := func() *Facts {
-		rings := debian()
+		rings := populate(debian(), c, at(nil, machine))
 		return &Facts{
-			Certificate: c, Rings: rings, Kernel: healthy(), Inquiry: answers(c, rings, at(nil, machine)),
+			Certificate: c, Rings: rings, Kernel: healthy(), Hash: registered, Inquiry: answers(c, rings, at(nil, machine)),
 			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine)), certs.ByAllIDs: answers(c, rings, at(mismatch, machine))},
 		}
 	}
@@ -32,6 +32,7 @@ func TestJudgeModule(t *testing.T) {
 	}
 	stranger := func() *Facts {
 		f := trusted()
+		f.Rings = debian()
 		f.Inquiry, f.Witnesses = answers(c, f.Rings, nil), nil
 		return f
 	}
@@ -101,10 +102,10 @@ func TestJudgeModule(t *testing.T) {
 		{"message not supported", Module{Err: fmt.Errorf("%w: PSS", modsig.ErrUnsupported)}, nil, Unknown, GateModule, "PSS"},
 		{"not signed", Module{Err: &modsig.UnsignedError{Magic: -1}}, nil, Untrusted, GateModule, "not signed"},
 		{"appended to", Module{Err: &modsig.UnsignedError{Magic: 10, Appended: true, After: 7}}, nil, Untrusted, GateModule, "7 bytes were appended"},
-		{"signed after compression", Module{Err: &modsig.UnsignedError{Magic: -1}, SignedOutside: true}, nil, Untrusted, GateModule, "after it was compressed"},
+		{"signed after compression", Module{Err: &modsig.UnsignedError{Magic: -1}, Packing: modsig.XZ, Trailing: 300, SignedOutside: true}, nil, Untrusted, GateModule, "after it was compressed"},
 		{"malformed", Module{Err: modsig.ErrMalformed}, nil, Untrusted, GateModule, "malformed"},
 		{"no outcome at all", Module{}, nil, Unknown, GateModule, "could not be judged"},
-		{"xz with CRC64, kernel unpacks", Module{Result: valid, Check: "crc64", Unpacks: "xz"}, trusted, Unknown, GateCompression, "--check=crc32"},
+		{"xz with CRC64, kernel unpacks", Module{Result: valid, Packing: modsig.XZ, Check: "crc64", Unpacks: "xz"}, trusted, Unknown, GateCompression, "--check=crc32"},
 		{"trusted, but brings certificates along", Module{Result: valid, Carries: true}, trusted, Unknown, GateModule, "brings certificates"},
 		{"not trusted, but brings certificates along", Module{Result: valid, Carries: true}, stranger, Unknown, GateModule, "brings certificates"},
 		{"too large to read", Module{Err: modsig.ErrTooLarge}, nil, Unknown, GateModule, "too large"},
@@ -113,7 +114,19 @@ func TestJudgeModule(t *testing.T) {
 		{"hash not registered", Module{Result: valid, Hash: evidence.Reading{Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
 		{"hash said not to be there", Module{Result: valid, Hash: evidence.Reading{Answer: evidence.No, Evidence: "no sha3"}}, trusted, Unknown, GateHash, "no sha3"},
 		{"another serial number", Module{Result: valid}, renewed, Untrusted, GateSigner, "as the module names it"},
-		{"xz with CRC32, kernel unpacks", Module{Result: valid, Check: "crc32", Unpacks: "xz"}, trusted, Trusted, GateCompression, "can read"},
+		{"xz with CRC32, kernel unpacks", Module{Result: valid, Packing: modsig.XZ, Check: "crc32", Unpacks: "xz"}, trusted, Trusted, GateCompression, "unpacks it itself"},
+		{"gzip, kernel unpacks", Module{Result: valid, Packing: modsig.Gzip, Unpacks: "gzip"}, trusted, Trusted, GateCompression, "unpacks it itself"},
+		{"gzip, kmod unpacks", Module{Result: valid, Packing: modsig.Gzip, Unpacks: "xz", Kmod: yes()}, trusted, Trusted, GateCompression, ""},
+		{"gzip, kmod does not", Module{Result: valid, Packing: modsig.Gzip, Kmod: evidence.Reading{Answer: evidence.No, Evidence: "kmod was built without libz.so"}}, trusted, Unknown, GateCompression, "without libz.so"},
+		{"gzip, kmod not found", Module{Result: valid, Packing: modsig.Gzip}, trusted, Unknown, GateCompression, "does not unpack it itself"},
+		{"gzip, kmod not found, not trusted", Module{Result: valid, Packing: modsig.Gzip}, stranger, Untrusted, GateCompression, "does not unpack it itself"},
+		{"more behind the stream", Module{Result: valid, Packing: modsig.XZ, Check: "crc32", Kmod: yes(), Trailing: 9}, trusted, Unknown, GateCompression, "9 bytes follow"},
+		{"more behind the stream, not trusted", Module{Result: valid, Packing: modsig.XZ, Check: "crc32", Kmod: yes(), Trailing: 9}, stranger, Unknown, GateCompression, "9 bytes follow"},
+		{"more behind the stream, not signed", Module{Err: &modsig.UnsignedError{Magic: -1}, Packing: modsig.Gzip, Trailing: 9}, nil, Unknown, GateModule, "may be more of the module"},
+		{"more behind the stream, changed", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Packing: modsig.Gzip, Unpacks: "gzip", Trailing: 9}, trusted, Unknown, GateModule, "may be more of the module"},
+		{"more behind the stream, on a kernel that checks nothing", Module{Result: valid, Packing: modsig.Gzip, Trailing: 9, Kernel: unchecked().Kernel}, unchecked, Untrusted, GateSignatures, "none"},
+		{"not DER", Module{Err: modsig.ErrNotDER}, nil, Unknown, GateModule, "not DER"},
+		{"a kind that is not known", Module{Err: modsig.ErrKind}, nil, Unknown, GateModule, "unknown kind"},
 		{"hash on .blacklist", Module{Result: valid, Rings: put(debian(), keyring.Blacklist, keyring.TypeBlacklist, "bin:"+strings.Repeat("07", 32))}, trusted, Unknown, GateModuleHash, "is on .blacklist"},
 		{"another hash on .blacklist", Module{Result: valid, Rings: put(debian(), keyring.Blacklist, keyring.TypeBlacklist, "bin:"+strings.Repeat("08", 32))}, trusted, Trusted, GateModuleHash, "is not on"},
 		{".blacklist not visible", Module{Result: valid, RingsErr: keyring.ErrNotVisible}, trusted, Unknown, GateModuleHash, "not seen"},
@@ -127,7 +140,7 @@ func TestJudgeModule(t *testing.T) {
 		{"wrong by a certificate on disk, not found by a load probe", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, Where: "file:/old.der", Kernel: healthy(),
 			Probes: probes("EPERM lockdown", "EPERM", "", "")}, nil, Untrusted, GateProbe, "lockdown refuses"},
 		{"not signed, what happens to it", Module{Err: &modsig.UnsignedError{Magic: -1}, Kernel: healthy()}, nil, Untrusted, GateEnforcement, "sig_enforce is Y"},
-		{"xz with CRC64, kmod unpacks", Module{Result: valid, Check: "crc64"}, trusted, Trusted, GateCompression, "kmod"},
+		{"xz with CRC64, kmod unpacks", Module{Result: valid, Packing: modsig.XZ, Check: "crc64", Kmod: evidence.Reading{Answer: evidence.Yes, Evidence: "kmod was built for it"}}, trusted, Trusted, GateCompression, "kmod"},
 	} {
 		if test.module.Hash.Evidence == "" {
 			test.module.Hash = evidence.Reading{Answer: evidence.Yes, Evidence: "registered"}

@@ -14,8 +14,8 @@ import (
 func TestTrustedNeedsEverything(t *testing.T) {
 	c := selfSigned(t)
 	base := func() Facts {
-		rings := debian()
-		return Facts{Certificate: c, Rings: rings, Kernel: healthy(),
+		rings := populate(debian(), c, at(nil, machine))
+		return Facts{Certificate: c, Rings: rings, Kernel: healthy(), Hash: registered,
 			Inquiry:   answers(c, rings, at(nil, machine)),
 			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: answers(c, rings, at(mismatch, machine)), certs.ByAllIDs: answers(c, rings, at(mismatch, machine))}}
 	}
@@ -24,6 +24,7 @@ func TestTrustedNeedsEverything(t *testing.T) {
 	}
 	for name, change := range map[string]func(*Facts){
 		"no inquiry":         func(f *Facts) { f.Inquiry, f.InquiryErr = nil, errors.New("no") },
+		"hash not there":     func(f *Facts) { f.Hash = evidence.Reading{} },
 		"no answers":         func(f *Facts) { f.Inquiry.Answers = nil },
 		"all answers no":     func(f *Facts) { f.Inquiry = answers(c, f.Rings, nil) },
 		"answers unclear":    func(f *Facts) { f.Inquiry = answers(c, f.Rings, unavailable()) },

@@ -64,5 +64,6 @@ const (
 	MendCancel       Mend = "cancel"        // take back what MokManager left
 	MendReboot       Mend = "reboot"        // what root changed lasts until then
 	MendHash         Mend = "hash"          // load the hash's module
+	MendUnpack       Mend = "unpack"        // unpack the module before it is loaded
 	MendKeyAlgorithm Mend = "key-algorithm" // load the key algorithm's module
 )

@@ -4,6 +4,7 @@
 package trust
 
 import (
+	"bytes"
 	"slices"
 
 	"kkeys/certs"
@@ -30,8 +31,8 @@ type Facts struct {
 	// which they do; WitnessErr says why one is missing.
 	Witnesses  map[certs.Lookup]*keyring.Inquiry
 	WitnessErr error
-	// Namesakes are the facts of certificates found on the machine that have its issuer and serial number, and another key.
-	Namesakes []Facts
+	// Namesakes are certificates found on the machine that have its issuer and serial number or its key id, and another key.
+	Namesakes []Namesake
 	// Probes are the load probes for the certificate's key, nil if none were made; ProbesErr says why they could not be.
 	Probes    *kernel.Probes
 	ProbesErr error
@@ -42,7 +43,10 @@ type Facts struct {
 	// Algorithms are those registered with the kernel.
 	Algorithms kernel.Algorithms
 
-	// What follows explains and decides nothing.
+	// Hash tells whether the hash that modules will be signed with is registered.
+	Hash evidence.Reading
+
+	// What follows explains and decides nothing, but where it is said.
 
 	// Firmware is what shim and the firmware left, nil where there are no EFI variables; Pending what is staged for MokManager, Receipts what
 	// kkeys staged before.
@@ -52,12 +56,27 @@ type Facts struct {
 	Receipts []mok.Receipt
 	// ReceiptsErr says why the receipts are not known.
 	ReceiptsErr error
-	// Stored are the certificates found on the machine; those of the kernel's image need not be among them.
+	// Stored are the certificates found on the machine; those of the kernel's image need not be among them, but where the kernel asks for codeSigning.
 	Stored []Stored
-	// Hash tells whether the hash that modules will be signed with is registered.
-	Hash evidence.Reading
 	// Today is the date as in "2006-01-31"; empty when nobody says.
 	Today string
+}
+
+// Namesake is a certificate that was found, and what the kernel answered about it when asked the same [Questions].
+type Namesake struct {
+	Stored
+	Inquiry *keyring.Inquiry
+}
+
+// NamesakesOf picks from the certificates found on a machine those that share a name with this one, by which the kernel finds keys, and not the key.
+func NamesakesOf(c *certs.Certificate, stored []Stored) (found []Namesake) {
+	for _, s := range stored {
+		sameID := c.SubjectKeyID != nil && bytes.Equal(s.Certificate.SubjectKeyID, c.SubjectKeyID)
+		if (sameID || bytes.Equal(s.Certificate.ID0(), c.ID0())) && !s.Certificate.SameKey(c) {
+			found = append(found, Namesake{Stored: s})
+		}
+	}
+	return found
 }
 
 // Value is the answer to the question, in three values.
@@ -125,7 +144,7 @@ const (
 	GateRevocation  = "not-revoked"
 	GateCodeSigning = "code-signing"
 	GateProbe       = "load-probe"
-	GateHash        = "signature-hash" // decides for a module, which has one
+	GateHash        = "signature-hash"
 	GateEnrolled    = "enrolled"
 	GateSecureBoot  = "secure-boot"
 	GateShim        = "shim"
@@ -151,19 +170,19 @@ func Judge(f Facts) Verdict {
 	}
 	v.Gates = decisive(
 		signaturesGate(f.Kernel),
-		certificateGate(f),
+		certificateGate(f, found),
 		keyGate(f, found),
 		found.gate,
 		signerGate(f, found),
 		consultedGate(f, found),
 		revocationGate(f),
-		codeSigningGate(f),
+		codeSigningGate(f, found),
 	)
+	if !f.Signed { // a module has a hash of its own
+		v.Gates = append(v.Gates, decisive(certificateHashGate(f))...)
+	}
 	v.Value = conclude(v.Gates)
 	v.prove(f)
-	if !f.Signed {
-		v.Gates = append(v.Gates, certificateHashGate(f))
-	}
 	v.Gates = append(v.Gates, f.overShim(found)...)
 	v.Gates = append(v.Gates, forbiddenGate(f), sameNameGate(f, found), linksGate(f), validityGate(f), enforcementGate(f.Kernel), imaGate(f), loadingGate(f))
 	v.finish()
@@ -215,8 +234,11 @@ func (v *Verdict) prove(f Facts) {
 		gate.Result = map[Value]Result{Trusted: Pass, Untrusted: Fail, Unknown: ResultUnknown}[probed.Value]
 		gate.Evidence = probed.Evidence + " (" + probed.Seen + ")"
 		v.Warning = probed.Warning
-		if gate.Decides = probed.Value != Unknown; gate.Decides {
-			v.Value, v.Proof = probed.Value, LoadProbe
+		switch {
+		case probed.Value != Unknown:
+			v.Value, v.Proof, gate.Decides = probed.Value, LoadProbe, true
+		case f.Probes.Signed != nil && v.Value == Trusted:
+			v.Value, gate.Decides = Unknown, true // a signature of this very key was tried, and not seen to be accepted
 		}
 	}
 	v.Gates = append(v.Gates, gate)

@@ -1,8 +1,10 @@
 package trust
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +42,7 @@ func sameName(t *testing.T) *certs.Certificate {
 	return parse(t, certtest.Make(t, spec))
 }
 
-func parse(t *testing.T, made *certtest.Cert) *certs.Certificate {
+func parse(t testing.TB, made *certtest.Cert) *certs.Certificate {
 	t.Helper()
 	c, err := certs.ParseDER(made.DER)
 	if err != nil {
@@ -65,21 +67,56 @@ func debian() []keyring.Ring {
 // put adds an entry to a keyring.
 func put(rings []keyring.Ring, name, kind, description string) []keyring.Ring {
 	r := keyring.Named(rings, name)
-	r.Keys = append(r.Keys, keyring.Key{Serial: keyring.Serial(100 + len(r.Keys)), Type: kind, Description: description})
+	r.Keys = append(r.Keys, keyring.Key{Serial: r.Serial*100 + keyring.Serial(len(r.Keys)), Type: kind, Description: description})
 	return rings
 }
 
-// answers makes an inquiry in which the questions named have the answers given, all others ErrNoVoucher.
+// answers makes an inquiry in which the questions named have the answers given, all others ErrNoVoucher. A key is answered for as its keyring
+// is, where nothing else is given.
 func answers(c *certs.Certificate, rings []keyring.Ring, given map[keyring.Restriction]error) *keyring.Inquiry {
+	all := maps.Clone(given)
+	if all == nil {
+		all = vouched{}
+	}
+	for _, ring := range rings {
+		for _, key := range ring.Keys {
+			err, ok := given[keyring.ByRing(ring.Serial)]
+			if _, own := given[keyring.ByKey(key.Serial)]; ok && !own {
+				all[keyring.ByKey(key.Serial)] = err
+			}
+		}
+	}
 	q := &keyring.Inquiry{Description: c.KernelName()}
 	for _, r := range Questions(rings) {
-		err, ok := given[r]
+		err, ok := all[r]
 		if !ok {
 			err = keyring.ErrNoVoucher
 		}
 		q.Answers = append(q.Answers, keyring.Answer{Restriction: r, Err: err})
 	}
 	return q
+}
+
+// populate puts an entry of the certificate into each keyring without one for which the kernel answers that it has a key.
+func populate(rings []keyring.Ring, c *certs.Certificate, given ...vouched) []keyring.Ring {
+	has := func(ring keyring.Serial) bool {
+		return slices.ContainsFunc(given, func(v vouched) bool {
+			err, ok := v[keyring.ByRing(ring)]
+			return ok && (err == nil || errors.Is(err, mismatch))
+		})
+	}
+	for _, ring := range trusting(rings) {
+		linked := ring.Name() == keyring.Secondary && (has(builtin) || has(machine))
+		if !has(ring.Serial) || len(ring.Keys) > 0 || linked {
+			continue
+		}
+		name := c.KernelName()
+		if self, _ := c.SelfSigned(); !self {
+			name = "its issuer: 09"
+		}
+		put(rings, ring.Name(), keyring.TypeAsymmetric, name)
+	}
+	return rings
 }
 
 func healthy() kernel.Status {
@@ -90,6 +127,8 @@ func healthy() kernel.Status {
 		Config:     kernel.Config{"MODULE_SIG": "y"},
 	}
 }
+
+var registered = evidence.Reading{Answer: evidence.Yes, Evidence: "sha256 is registered", Source: "/proc/crypto"}
 
 type vouched = map[keyring.Restriction]error
 
@@ -143,7 +182,7 @@ func TestJudge(t *testing.T) {
 		{name: "only in platform, which is not consulted", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform),
 			change: func(f *Facts) { f.Platform = evidence.Reading{Answer: evidence.No, Evidence: "disproven"} }, value: Untrusted, proof: KeyringRestriction, ring: keyring.Platform, gate: GateConsulted, says: "disproven"},
 		{name: "in platform, another key of this id in machine", cert: selfSigned, rings: debian, answers: at(nil, platform), bySerial: at(mismatch, platform, machine), byKeyID: at(mismatch, platform),
-			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "none or another"},
+			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "not known to be this key"},
 		{name: "in platform, the head gives no answer", cert: selfSigned, rings: debian, answers: at(nil, platform),
 			bySerial: merge(at(mismatch, platform), vouched{keyring.ByRing(secondary): keyring.ErrUnavailable}),
 			change:   platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "could not be asked"},
@@ -163,30 +202,26 @@ func TestJudge(t *testing.T) {
 			change: signed, value: Untrusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "as the module names it"},
 		{name: "renewed, a module, and .platform gives no answer", cert: selfSigned, rings: namesake, answers: inMachine, byKeyID: finds,
 			bySerial: vouched{keyring.ByRing(platform): keyring.ErrUnavailable},
-			change:   signed, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "-k"},
+			change:   signed, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "could not be asked"},
 		{name: "in platform, another certificate of its issuer and serial in machine", cert: selfSigned, rings: debian, answers: at(nil, platform),
 			bySerial: at(mismatch, platform, machine), byAll: at(mismatch, platform), byKeyID: at(mismatch, platform),
-			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "could not be asked"},
+			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "of the same key or not"},
 		{name: "another certificate of its issuer and serial in machine", cert: selfSigned, rings: debian,
 			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
 		{name: "made anew: another certificate of its issuer and serial, which is trusted", cert: selfSigned, rings: anewRings, change: madeAnew(t, nil),
-			bySerial: finds, byAll: vouched{}, value: Untrusted, gate: GatePresent, says: "another key, that of a certificate which is trusted"},
+			bySerial: finds, byAll: vouched{}, value: Untrusted, gate: GatePresent, says: "it is another key"},
 		{name: "made anew, a module", cert: selfSigned, rings: anewRings, change: func(f *Facts) { madeAnew(t, nil)(f); f.Signed = true },
 			bySerial: finds, byAll: vouched{}, value: Untrusted, gate: GatePresent, says: "another key"},
 		{name: "made anew, and the kernel finds its key id", cert: selfSigned, rings: anewRings, change: madeAnew(t, nil),
 			bySerial: finds, byAll: vouched{}, byKeyID: at(mismatch, platform), value: Unknown, proof: IDMatch, ring: keyring.Machine},
-		{name: "made anew, and the other is not trusted", cert: selfSigned, rings: anewRings, change: madeAnew(t, func(other *Facts) { other.Inquiry = answers(other.Certificate, other.Rings, nil) }),
+		{name: "made anew, and the other is not trusted", cert: selfSigned, rings: anewRings, change: madeAnew(t, func(f *Facts, other *Namesake) { other.Inquiry = answers(other.Certificate, f.Rings, nil) }),
 			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
 		{name: "made anew, and there are two of the other's name", cert: selfSigned, rings: func() []keyring.Ring {
 			return put(anewRings(), keyring.Platform, keyring.TypeAsymmetric, "me: 0909")
-		}, change: madeAnew(t, nil), bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		}, change: madeAnew(t, nil), bySerial: finds, byAll: vouched{}, value: Untrusted},
 		{name: "made anew, and an entry does not tell its id", cert: selfSigned, rings: func() []keyring.Ring {
 			return put(anewRings(), keyring.Platform, keyring.TypeAsymmetric, "mine")
-		}, change: madeAnew(t, nil), bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine},
-		{name: "the other has the same key", cert: selfSigned, rings: anewRings, change: madeAnew(t, func(other *Facts) {
-			other.Certificate = parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{4}}))
-			other.Inquiry.Description = other.Certificate.KernelName()
-		}), bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		}, change: madeAnew(t, nil), bySerial: finds, byAll: vouched{}, value: Untrusted},
 		{name: "another certificate of its issuer and serial, a module", cert: selfSigned, rings: debian, change: signed,
 			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GateSigner, says: "of the same key or not"},
 		{name: "in machine, another certificate of its issuer and serial is found first", cert: selfSigned, rings: debian, answers: inMachine,
@@ -208,12 +243,12 @@ func TestJudge(t *testing.T) {
 		{name: "same id, several entries, the kernel took one", cert: selfSigned,
 			rings:   func() []keyring.Ring { return put(namesake(), keyring.Platform, keyring.TypeAsymmetric, "you: 010203") },
 			answers: at(mismatch, machine, platform), bySerial: finds, byKeyID: at(mismatch, machine, platform),
-			value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "there may be several"},
+			value: Untrusted, gate: GatePresent, says: "another key"},
 		{name: "same name, several entries, the kernel took one", cert: selfSigned,
 			rings:   func() []keyring.Ring { return put(namesake(), keyring.Machine, keyring.TypeAsymmetric, "me: 99") },
-			answers: at(mismatch, machine), bySerial: finds, value: Unknown, proof: IDMatch, ring: keyring.Machine},
+			answers: at(mismatch, machine), bySerial: finds, value: Untrusted},
 		{name: "a match that cannot be proven", cert: selfSigned, rings: namesake, answers: at(keyring.ErrCrypto, machine),
-			bySerial: finds, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "not able to prove"},
+			bySerial: finds, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "did not prove"},
 		{name: "a match in the listing alone", cert: selfSigned, rings: namesake, answers: unavailable(), bySerial: unavailable(),
 			value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "an entry of .machine"},
 		{name: "a match of the key id alone", cert: leaf, rings: func() []keyring.Ring {
@@ -305,15 +340,15 @@ func TestJudge(t *testing.T) {
 		{name: "old kernel without restrictions, id not there", cert: selfSigned, rings: debian, answers: unavailable(), bySerial: unavailable(), byKeyID: unavailable(), value: Untrusted, gate: GatePresent, says: "no entry"},
 		{name: "cannot ask, cannot see", cert: selfSigned, change: func(f *Facts) { f.Inquiry, f.InquiryErr, f.Witnesses = nil, keyring.ErrUnavailable, nil }, value: Unknown, gate: GatePresent, says: "could not be seen"},
 		{name: "nothing at all", cert: selfSigned, change: func(f *Facts) { *f = Facts{Certificate: f.Certificate} }, value: Unknown, gate: GateCertificate, says: "not asked"},
-		{name: "SUSE, without codeSigning", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Config["CHECK_CODESIGN_EKU"] = "y" },
+		{name: "SUSE, without codeSigning", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { stored(f); f.Kernel.Config["CHECK_CODESIGN_EKU"] = "y" },
 			value: Untrusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCodeSigning, says: "only from signers"},
-		{name: "SUSE, with codeSigning", cert: codeSigning, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Config["CHECK_CODESIGN_EKU"] = "y" },
+		{name: "SUSE, with codeSigning", cert: codeSigning, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { stored(f); f.Kernel.Config["CHECK_CODESIGN_EKU"] = "y" },
 			value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCodeSigning, says: "it has"},
-		{name: "no configuration, without codeSigning", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Config = nil },
+		{name: "no configuration, without codeSigning", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { stored(f); f.Kernel.Config = nil },
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCodeSigning, says: "no kernel configuration"},
 		{name: "no configuration, Debian", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds,
 			change: func(f *Facts) { f.Kernel.Config, f.Kernel.Distribution.ID = nil, "debian" }, value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateCodeSigning, says: "of this distribution"},
-		{name: "no configuration, with codeSigning", cert: codeSigning, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Kernel.Config = nil },
+		{name: "no configuration, with codeSigning", cert: codeSigning, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { stored(f); f.Kernel.Config = nil },
 			value: Trusted, proof: KeyringRestriction, ring: keyring.Machine},
 
 		{name: "ordinary user, enrolled", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, bySerial: vouched{keyring.BySecondary: mismatch}, value: Trusted, proof: KeyringRestriction, ring: keyring.Secondary},
@@ -335,9 +370,9 @@ func TestJudge(t *testing.T) {
 			change: func(f *Facts) { f.Kernel.Release = "4.19.0" }, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := Facts{Certificate: c.cert(t), Kernel: healthy()}
+			f := Facts{Certificate: c.cert(t), Kernel: healthy(), Hash: registered}
 			if c.rings != nil {
-				f.Rings = c.rings()
+				f.Rings = populate(c.rings(), f.Certificate, c.answers, c.bySerial, c.byKeyID)
 			} else {
 				f.RingsErr = keyring.ErrNotVisible
 			}
@@ -368,18 +403,19 @@ func anewRings() []keyring.Ring {
 }
 
 // madeAnew adds a certificate of the same issuer and serial number with another key and key id, which is enrolled; unless change changes it.
-func madeAnew(t *testing.T, change func(other *Facts)) func(*Facts) {
+func madeAnew(t *testing.T, change func(f *Facts, other *Namesake)) func(*Facts) {
 	return func(f *Facts) {
 		c := parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{4}, Key: certtest.RSA(2048, 33)}))
-		finds := answers(c, f.Rings, at(mismatch, machine))
-		other := Facts{Certificate: c, Rings: f.Rings, RingsErr: f.RingsErr, Kernel: f.Kernel, Inquiry: answers(c, f.Rings, at(nil, machine)),
-			Witnesses: map[certs.Lookup]*keyring.Inquiry{certs.ByIssuerAndSerial: finds, certs.ByAllIDs: finds, certs.ByKeyID: finds}}
+		other := Namesake{Stored{c, "mok"}, answers(c, f.Rings, at(nil, machine))}
 		if change != nil {
-			change(&other)
+			change(f, &other)
 		}
-		f.Namesakes = []Facts{other}
+		f.Namesakes = []Namesake{other}
 	}
 }
+
+// stored: the certificate was found in shim's list.
+func stored(f *Facts) { f.Stored = append(f.Stored, Stored{f.Certificate, "mok"}) }
 
 // signed makes it the signer of a module.
 func signed(f *Facts) { f.Signed = true }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 
 	"kkeys/trust"
@@ -12,6 +13,9 @@ type asked struct {
 	certificate string // the file of the certificate; empty when it is in none
 	hash        string // that modules are signed with
 }
+
+// unpackers undo the compression of a file by its ending, and leave it there.
+var unpackers = map[string]string{".gz": "gunzip -k", ".xz": "unxz -k", ".zst": "unzstd"}
 
 // fixes are the commands for what mends a gate; words in capitals stand for parts of it.
 var fixes = map[trust.Mend]string{
@@ -25,16 +29,18 @@ var fixes = map[trust.Mend]string{
 	trust.MendTrustList:    "sudo mokutil --trust-mok",
 	trust.MendReboot:       "reboot",
 	trust.MendHash:         "sudo modprobe crypto-HASH",
+	trust.MendUnpack:       "UNPACK FILE",
 	trust.MendKeyAlgorithm: "sudo modprobe ecdsa_generic",
 }
 
 // fix words what mends a gate; empty when nothing is known to. On a recorded machine nobody can ask again.
 func (s *session) fix(mend trust.Mend, about asked) string {
 	switch {
-	case s.elsewhere && (mend == trust.MendRoot || mend == trust.MendProve), mend == trust.MendEnroll && about.certificate == "":
+	case s.elsewhere && (mend == trust.MendRoot || mend == trust.MendProve), mend == trust.MendEnroll && about.certificate == "",
+		mend == trust.MendUnpack && unpackers[filepath.Ext(about.path)] == "":
 		return ""
 	}
-	return strings.NewReplacer("FILE", argument(about.path), "CERTIFICATE", argument(about.certificate), "HASH", about.hash).Replace(fixes[mend])
+	return strings.NewReplacer("FILE", argument(about.path), "CERTIFICATE", argument(about.certificate), "HASH", about.hash, "UNPACK", unpackers[filepath.Ext(about.path)]).Replace(fixes[mend])
 }
 
 // argument words a path so that neither a shell nor kkeys takes it for something else.

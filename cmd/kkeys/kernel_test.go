@@ -101,6 +101,7 @@ func debian(t *testing.T) (m *machine.Machine, dir string) {
 		rings: []keyring.Ring{builtin, secondary, mach, platform, blacklist},
 		vouches: map[keyring.Restriction][]byte{
 			keyring.BySecondary: one.DER, keyring.ByRing(0x12): one.DER, keyring.ByRing(0x13): one.DER, keyring.ByRing(0x14): two.DER,
+			keyring.ByKey(0x22): one.DER, keyring.ByKey(0x24): two.DER,
 		},
 	}
 	db, err := efivars.EncodeSignatureLists([]efivars.SignatureList{efivars.X509List(efivars.Shim, two.DER)})

@@ -61,7 +61,8 @@ func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Fac
 	module := machine.ReadModule(data, s.certificates(document))
 	judged := trust.Module{
 		Result: module.Result, Where: module.Where, Err: module.Err, Kernel: facts.Kernel, SHA256: module.SHA256, Rings: facts.Rings, RingsErr: facts.RingsErr,
-		SignedOutside: module.SignedOutside, Check: module.Check, Unpacks: s.machine.Unpacks(), Carries: module.Carries,
+		SignedOutside: module.SignedOutside, Trailing: module.Trailing, Packing: module.Packing, Check: module.Check,
+		Unpacks: s.machine.Unpacks(), Kmod: s.machine.KmodUnpacks(module.Packing), Carries: module.Carries,
 	}
 	if errors.Is(module.Err, modsig.ErrDamaged) {
 		return nil, failed("%s: %w", path, module.Err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/ulikunitz/xz"
+
 	"kkeys/certs"
 	"kkeys/internal/certtest"
 	"kkeys/modsig"
@@ -85,6 +87,14 @@ func TestTrustedModule(t *testing.T) {
 	// dkms keeps the certificates of its keys here.
 	m.Files.(fstest.MapFS)["var/lib/dkms/mok.pub"] = &fstest.MapFile{Data: dkms.DER}
 	m.Files.(fstest.MapFS)["var/lib/shim-signed/mok/MOK.der"] = &fstest.MapFile{Data: one}
+	m.Files.(fstest.MapFS)["usr/bin/kmod"] = &fstest.MapFile{Data: []byte("\x7fELF\x00libz.so.1\x00")}
+	var xzed bytes.Buffer
+	if w, err := xz.NewWriter(&xzed); err != nil {
+		t.Fatal(err)
+	} else if _, err := w.Write(mok); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	twice := append(gzipped(t, mok), gzipped(t, disk)...)
 	for _, c := range []struct {
 		name string
 		data []byte
@@ -92,7 +102,9 @@ func TestTrustedModule(t *testing.T) {
 		says []string
 	}{
 		{"mok.ko", mok, exitYes, []string{"mok.ko: trusted, .machine", "signed with rsa and sha256 by CN=My MOK, serial number 01", "verifies with CN=My MOK"}},
-		{"mok.ko.gz", gzipped(t, mok), exitYes, []string{"trusted, .machine"}},
+		{"mok.ko.gz", gzipped(t, mok), exitYes, []string{"trusted, .machine", "kmod was built with libz.so"}},
+		{"mok.ko.xz", xzed.Bytes(), exitUnsure, []string{"unknown", "kmod was built without liblzma.so", "fix: unxz -k "}},
+		{"twice.ko.gz", twice, exitUnsure, []string{"bytes follow the compressed stream"}},
 		{"skid.ko", bySKID, exitYes, []string{"by key id aa01", "as the module names it"}},
 		{"disk.ko", disk, exitNo, []string{"untrusted", "CN=dkms (file:/var/lib/dkms/mok.pub)", "no keyring holds its key"}},
 		{"foreign.ko", foreign, exitUnsure, []string{"unknown", "no certificate found on this machine"}},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -139,7 +138,11 @@ func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
 	if facts.Receipts, facts.ReceiptsErr = s.machine.Receipts(); facts.ReceiptsErr != nil {
 		document.missing("receipts", facts.ReceiptsErr)
 	}
-	found, unseen := s.machine.Certificates()
+	find := s.machine.Certificates
+	if value, _ := facts.Kernel.Config.Value("CHECK_CODESIGN_EKU"); value == "y" {
+		find = s.machine.AllCertificates // such a kernel looks into what it loaded, of which some is in its image
+	}
+	found, unseen := find()
 	for _, f := range found {
 		facts.Stored = append(facts.Stored, trust.Stored{Certificate: f.Certificate, Where: f.Where})
 	}
@@ -152,26 +155,13 @@ func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
 	return facts
 }
 
-// inquire asks the kernel about the certificate, and about those found here that have its issuer and serial number, and another key.
+// inquire asks the kernel about the certificate, about witnesses that name it, and about its namesakes.
 func (s *session) inquire(facts *trust.Facts, c *certs.Certificate) {
-	for _, stored := range facts.Stored {
-		if o := stored.Certificate; stored.Where != "kek" && bytes.Equal(o.Issuer, c.Issuer) && bytes.Equal(o.Serial, c.Serial) && !o.SameKey(c) {
-			other := *facts
-			other.Named, other.Signed, other.Namesakes, other.Probes, other.ProbesErr = certs.ByIssuerAndSerial, false, nil, nil, nil
-			s.inquireOne(&other, o)
-			facts.Namesakes = append(facts.Namesakes, other)
-		}
-	}
-	s.inquireOne(facts, c)
-}
-
-// inquireOne asks about one certificate, and about the witnesses that name it.
-func (s *session) inquireOne(facts *trust.Facts, c *certs.Certificate) {
 	questions := trust.Questions(facts.Rings)
 	facts.Certificate = c
 	facts.Inquiry, facts.InquiryErr = s.machine.Keyrings.Ask(c.Raw, questions...)
 	facts.Witnesses, facts.WitnessErr = map[certs.Lookup]*keyring.Inquiry{}, nil
-	if facts.InquiryErr != nil || facts.Inquiry.Refused != nil {
+	if facts.InquiryErr != nil {
 		return
 	}
 	for _, by := range certs.Lookups {
@@ -182,6 +172,11 @@ func (s *session) inquireOne(facts *trust.Facts, c *certs.Certificate) {
 		if err != nil {
 			facts.WitnessErr = err
 		}
+	}
+	facts.Namesakes = trust.NamesakesOf(c, facts.Stored)
+	for i, n := range facts.Namesakes {
+		// What cannot be asked about one leaves it a name; it tells nothing of the keys then.
+		facts.Namesakes[i].Inquiry, _ = s.machine.Keyrings.Ask(n.Certificate.Raw, questions...)
 	}
 }
 

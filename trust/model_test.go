@@ -1,0 +1,216 @@
+package trust
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"kkeys/certs"
+	"kkeys/evidence"
+	"kkeys/internal/certtest"
+	"kkeys/keyring"
+	"kkeys/keyring/keyringtest"
+)
+
+// crowd are certificates of few names, serial numbers, key ids and keys, so that any two are likely to share some of them.
+func crowd(t testing.TB) (all []*certs.Certificate) {
+	t.Helper()
+	ca := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("a")}, SKID: []byte("A"), Key: certtest.RSA(1024, 3)})
+	all = append(all, parse(t, ca))
+	for _, cn := range []string{"a", "b"} {
+		for serial := range byte(2) {
+			for _, id := range []string{"", "A", "B"} {
+				for key := range 3 {
+					spec := certtest.Spec{Subject: certtest.Name{certtest.CN(cn)}, Serial: []byte{serial + 1}, Key: certtest.RSA(1024, key)}
+					if id != "" {
+						spec.SKID = []byte(id)
+					}
+					for _, c := range authorities(t, spec, ca) {
+						all = append(all, parse(t, c))
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// authorities are the same certificate with the ways in which it can tell who signed it: itself by no name, by key id, by issuer and serial number, by
+// both; and another.
+func authorities(t testing.TB, spec certtest.Spec, ca *certtest.Cert) (all []*certtest.Cert) {
+	serial := certtest.AKI{Issuer: spec.Subject, Serial: spec.Serial}
+	for _, aki := range []*certtest.AKI{nil, &serial} {
+		spec.AKI = aki
+		all = append(all, certtest.Make(t, spec))
+	}
+	if spec.SKID != nil {
+		both := serial
+		both.KeyID = spec.SKID
+		for _, aki := range []*certtest.AKI{{KeyID: spec.SKID}, &both} {
+			spec.AKI = aki
+			all = append(all, certtest.Make(t, spec))
+		}
+	}
+	spec.Signer, spec.AKI = ca, &certtest.AKI{KeyID: []byte("A")}
+	return append(all, certtest.Make(t, spec))
+}
+
+// arrangement is a kernel with some of them in its keyrings, and what is found on its disk and in its firmware.
+type arrangement struct {
+	*keyringtest.Kernel
+	told   []string
+	stored []Stored
+	beyond bool // what ordinary users cannot know: what root did at run time, and which keys the kernel's image has
+}
+
+func arrange(random *rand.Rand, all []*certs.Certificate) arrangement {
+	a := arrangement{Kernel: keyringtest.New()}
+	if random.IntN(2) == 0 {
+		sign := 1 - 2*random.IntN(2)
+		a.Order = func(x, y keyring.Serial) int { return sign * int(x-y) }
+	}
+	for range 1 + random.IntN(4) {
+		c := all[random.IntN(len(all))]
+		ring := []string{keyring.Builtin, keyring.Machine, keyring.Machine, keyring.Machine, keyring.Platform, keyring.Platform, keyring.Secondary}[random.IntN(7)]
+		var options []keyringtest.Option
+		if ring == keyring.Secondary {
+			a.beyond = true
+			if random.IntN(3) == 0 {
+				options = append(options, keyringtest.Described("b: 42"))
+			}
+			if random.IntN(3) == 0 {
+				options = append(options, keyringtest.Hidden())
+			}
+		}
+		a.beyond = a.beyond || ring == keyring.Builtin && strings.Contains(strings.Join(a.told, " "), keyring.Builtin)
+		a.Put(ring, c.Raw, options...)
+		a.told = append(a.told, fmt.Sprintf("%s: %s", ring, describe(c)))
+		if where := map[string]string{keyring.Machine: "mok", keyring.Platform: "db"}[ring]; where != "" {
+			a.stored = append(a.stored, Stored{c, where})
+		}
+	}
+	if random.IntN(6) == 0 {
+		cut := []string{keyring.Builtin, keyring.Machine}[random.IntN(2)]
+		a.Unlink(cut, keyring.Secondary)
+		a.told = append(a.told, cut+" cut off")
+	}
+	for range random.IntN(3) {
+		a.stored = append(a.stored, Stored{all[random.IntN(len(all))], "file:/x"})
+	}
+	return a
+}
+
+func describe(c *certs.Certificate) string {
+	return fmt.Sprintf("%s, issuer %s, serial number %x, key id %q, key %x, AKI %q", c.Details().Subject, c.Details().Issuer, c.Serial, c.SubjectKeyID, c.RawTBS[200:202], c.Authority)
+}
+
+// facts are what kkeys asks of this kernel about a certificate.
+func (a arrangement) facts(t *testing.T, c *certs.Certificate, root bool) Facts {
+	t.Helper()
+	f := Facts{Certificate: c, Kernel: healthy(), Hash: registered, Stored: a.stored, Namesakes: NamesakesOf(c, a.stored), RingsErr: keyring.ErrNotVisible}
+	if root {
+		f.Rings, f.RingsErr = a.Rings()
+	}
+	ask := func(der []byte) *keyring.Inquiry {
+		q, err := a.Ask(der, Questions(f.Rings)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	f.Inquiry, f.Witnesses = ask(c.Raw), map[certs.Lookup]*keyring.Inquiry{}
+	for _, by := range certs.Lookups {
+		if der, err := c.Witness(by); err == nil {
+			f.Witnesses[by] = ask(der)
+		}
+	}
+	for i := range f.Namesakes {
+		f.Namesakes[i].Inquiry = ask(f.Namesakes[i].Certificate.Raw)
+	}
+	return f
+}
+
+// tally counts answers by what is true.
+type tally map[bool]map[Value]int
+
+func (n tally) add(accepted bool, v Value) {
+	if n[accepted] == nil {
+		n[accepted] = map[Value]int{}
+	}
+	n[accepted][v]++
+}
+
+// Whatever certificates share names, ids and keys, in whatever keyrings and order: trusted only where a module that the certificate's key
+// signed is accepted, and untrusted only where it is not.
+func TestVerdictsOfAModel(t *testing.T) {
+	all := crowd(t)
+	counts := tally{}
+	for seed := range uint64(100) {
+		checkSeed(t, seed, all, counts)
+	}
+	t.Logf("accepted: %v, refused: %v", counts[true], counts[false])
+	// Answers that are always unknown contradict nothing.
+	if n := counts[true]; n[Trusted] < n[Unknown]/3 {
+		t.Errorf("accepted: %v", n)
+	}
+	if n := counts[false]; n[Untrusted] < n[Unknown] {
+		t.Errorf("refused: %v", n)
+	}
+}
+
+func FuzzVerdictsOfAModel(f *testing.F) {
+	all := crowd(f)
+	f.Add(uint64(1000))
+	f.Fuzz(func(t *testing.T, seed uint64) { checkSeed(t, seed, all, tally{}) })
+}
+
+func checkSeed(t *testing.T, seed uint64, all []*certs.Certificate, counts tally) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 1))
+	a := arrange(random, all)
+	for range 12 {
+		c := all[random.IntN(len(all))]
+		if n := len(a.stored); n > 0 && random.IntN(3) == 0 {
+			c = a.stored[random.IntN(n)].Certificate
+		}
+		a.check(t, seed, c, counts)
+	}
+}
+
+// check asks about one certificate in every way.
+func (a arrangement) check(t *testing.T, seed uint64, c *certs.Certificate, counts tally) {
+	t.Helper()
+	for _, root := range []bool{true, false} {
+		base := a.facts(t, c, root)
+		for _, by := range []certs.Lookup{certs.ByIssuerAndSerial, certs.ByKeyID} {
+			if by == certs.ByKeyID && c.SubjectKeyID == nil {
+				continue
+			}
+			for _, signed := range []bool{true, false} {
+				for _, platform := range []evidence.Answer{evidence.Yes, evidence.No, evidence.Unknown} {
+					f := base
+					f.Named, f.Signed, f.Platform.Answer = by, signed, platform
+					if !signed && by == certs.ByKeyID {
+						continue // a certificate is asked about as sign-file names it
+					}
+					v := Judge(f)
+					for _, consulted := range []bool{true, false} {
+						if platform != evidence.Unknown && consulted != (platform == evidence.Yes) {
+							continue
+						}
+						accepted := a.Accepts(c, by, consulted)
+						if root && platform != evidence.Unknown {
+							counts.add(accepted, v.Value)
+						}
+						beyond := !root && a.beyond
+						if v.Value == Trusted && !accepted && !beyond || v.Value == Untrusted && accepted {
+							t.Errorf("seed %d, root %t, by %v, of a module %t, platform %v: %s, and accepted is %t\n%s\n%s\n%s",
+								seed, root, by, signed, platform, v.Value, accepted, describe(c), strings.Join(a.told, "\n"), show(v))
+						}
+					}
+				}
+			}
+		}
+	}
+}
