@@ -77,7 +77,9 @@ func (f Facts) own(r keyring.Restriction) evidence.Answer {
 		return evidence.No
 	}
 	for _, n := range f.Namesakes {
-		if other, _ := n.Certificate.SelfSigned(); other && vouches(n.Inquiry, r) == evidence.Yes {
+		other, _ := n.Certificate.SelfSigned()
+		// Where its key verifies this certificate too, it can be the same one, written otherwise.
+		if verifies, err := f.Certificate.SignedBy(n.Certificate); self && other && !verifies && err == nil && vouches(n.Inquiry, r) == evidence.Yes {
 			return evidence.No
 		}
 	}
