@@ -59,7 +59,6 @@ func (r recording) files(t *testing.T, kernel lab.Kernel) map[string]lab.File {
 	for name, data := range map[string][]byte{
 		"/etc/os-release":                    []byte(debian12),
 		"/boot/vmlinuz-" + kernel.Release(t): kernelImage(t, kernel),
-		"/bin/kmod":                          labFile(t, "bin/kmod"),
 		"/var/lib/shim-signed/mok/MOK.der":   r.mine.DER,
 		"/var/lib/dkms/mok.pub":              r.foreign.DER,
 		"/etc/uefi/certs/same-name.crt":      r.sameName.DER,

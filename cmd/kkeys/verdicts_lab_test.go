@@ -103,17 +103,11 @@ func builtin(t *testing.T, kernel lab.Kernel) []byte {
 
 func kernelImage(t *testing.T, kernel lab.Kernel) []byte {
 	t.Helper()
-	return labFile(t, "boot/vmlinuz-"+kernel.Release(t))
-}
-
-// labFile reads a file of Debian's packages.
-func labFile(t *testing.T, path string) []byte {
-	t.Helper()
 	parts, err := lab.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return readFile(t, filepath.Join(parts.Folder, "root", path))
+	return readFile(t, filepath.Join(parts.Folder, "root/boot/vmlinuz-"+kernel.Release(t)))
 }
 
 const debianCA = "../../testdata/certs/debian-ca.der"

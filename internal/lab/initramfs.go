@@ -10,7 +10,7 @@ import (
 )
 
 // tools are the guest's programs beside busybox.
-var tools = []string{"/bin/busybox", "/bin/keyctl", "/usr/bin/mokutil"}
+var tools = []string{"/bin/busybox", "/bin/keyctl", "/bin/kmod", "/usr/bin/mokutil"}
 
 // drivers are the modules that the guest needs to be an ordinary machine: EFI variables, the disk and its file
 // system, the port to report on.

@@ -5,7 +5,7 @@
 //
 // The machine's disk is that of an installed Debian as far as firmware goes: a partition table with one EFI System Partition,
 // mounted on /boot/efi, Debian's folder on it, and a boot entry for shim there that Debian's own fallback program has made.
-// The system itself is an initramfs with busybox, keyctl and mokutil; nothing but the EFI variables outlives a boot.
+// The system itself is an initramfs with busybox, keyctl, kmod and mokutil; nothing but the EFI variables outlives a boot.
 package lab
 
 import (
