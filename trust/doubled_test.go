@@ -1,13 +1,7 @@
 package trust
 
 import (
-	"crypto/ecdh"
-	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/asn1"
-	"math/big"
 	"testing"
 
 	"kkeys/certs"
@@ -16,51 +10,13 @@ import (
 	"kkeys/keyring"
 )
 
-// otherKey is the second of the two public keys that verify an ECDSA signature over a message (SEC 1, 4.1.6, public key recovery).
-func otherKey(t *testing.T, key *ecdsa.PrivateKey, message, signature []byte) []byte {
-	t.Helper()
-	var s struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(signature, &s); err != nil {
-		t.Fatal(err)
-	}
-	curve := key.Curve.Params()
-	hash := sha256.Sum256(message)
-	inverse := new(big.Int).ModInverse(s.R, curve.N)
-	times := func(x, y, k *big.Int) (*big.Int, *big.Int) { return curve.ScalarMult(x, y, k.Bytes()) }
-	// y² = x³ - 3x + b
-	y := new(big.Int).Exp(s.R, big.NewInt(3), curve.P)
-	y.Sub(y, new(big.Int).Mul(s.R, big.NewInt(3)))
-	y.Add(y, curve.B).Mod(y, curve.P).ModSqrt(y, curve.P)
-	hx, hy := times(curve.Gx, curve.Gy, new(big.Int).SetBytes(hash[:]))
-	hy.Sub(curve.P, hy)
-	for _, y := range []*big.Int{y, new(big.Int).Sub(curve.P, y)} {
-		sx, sy := times(s.R, y, s.S)
-		x, y := curve.Add(sx, sy, hx, hy)
-		x, y = times(x, y, inverse)
-		if x.Cmp(key.X) != 0 {
-			point := append([]byte{4}, append(x.FillBytes(make([]byte, 32)), y.FillBytes(make([]byte, 32))...)...)
-			public, err := ecdh.P256().NewPublicKey(point)
-			if err != nil {
-				t.Fatal(err)
-			}
-			der, err := x509.MarshalPKIXPublicKey(public)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return der
-		}
-	}
-	t.Fatal("both are the key itself")
-	return nil
-}
-
 // That a key verifies the certificate proves nothing where another key that does so was found under its names: it may be that one.
 func TestDoubled(t *testing.T) {
-	key := certtest.ECDSA(t, elliptic.P256())
-	spec := certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{1, 2, 3}, Key: key}
-	c := parse(t, certtest.Make(t, spec))
+	spec := certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, SKID: []byte{1, 2, 3}, Key: certtest.ECDSA(t, elliptic.P256())}
+	made := certtest.Make(t, spec)
+	c := parse(t, made)
 	ca := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, Key: certtest.RSA(2048, 5)})
-	spec.Signer, spec.PublicKey = ca, otherKey(t, key, c.RawTBS, c.X509.Signature)
+	spec.Signer, spec.Key = ca, certtest.Double(t, made)
 	double := parse(t, certtest.Make(t, spec))
 	if verifies, err := c.SignedBy(double); err != nil || !verifies || c.SameKey(double) {
 		t.Fatalf("not another key that verifies the certificate: %t, %v", verifies, err)

@@ -162,7 +162,7 @@ func strangeKeys(t *testing.T) arrangement {
 	long := certificate(t, "otherwise", 2, "id otherwise2", certtest.Spec{Key: mine, PublicKey: longExponent(mine)})
 	padded := certificate(t, "padded", 2, "id padded2", certtest.Spec{Key: mine, PublicKey: paddedModulus(mine)})
 	curve := certificate(t, "two points", 2, "id two points", certtest.Spec{Key: certtest.ECDSA(t, elliptic.P256())})
-	point := certificate(t, "two points", 2, "id two points", certtest.Spec{Key: otherPoint(t, curve)}, issuedBy(ca))
+	point := certificate(t, "two points", 2, "id two points", certtest.Spec{Key: certtest.Double(t, curve)}, issuedBy(ca))
 	first, last := certificate(t, "replaced", 1, "id replaced", my), certificate(t, "replaced", 2, "id replaced", their)
 	twin := certificate(t, "twin", 2, "id twin", my)
 	refused := func(change change) *certtest.Cert { return certificate(t, "twin", 2, "id twin", my, change) }
