@@ -17,7 +17,8 @@ const (
 	ByIssuerAndSerial Lookup = iota // what the kernel's sign-file writes
 	ByKeyID                         // the subject key identifier, sign-file -k
 	// ByAllIDs is no module's: the kernel takes the key that it finds first by issuer and serial number, and wants it to have the subject key
-	// identifier (asymmetric_type.c, find_asymmetric_key). So it tells whether that is a key of this certificate's or another's.
+	// identifier (asymmetric_type.c, find_asymmetric_key). So it tells an ordinary user, who cannot ask about each key, whether the key found by issuer and
+	// serial number has this certificate's key id.
 	ByAllIDs
 )
 
@@ -28,7 +29,7 @@ var Lookups = []Lookup{ByIssuerAndSerial, ByKeyID, ByAllIDs}
 var ErrNoWitness = errors.New("no witness can be made")
 
 // Witness makes a certificate that says it was issued by c, named in one way, and that was not: its signature is noise. A keyring that
-// takes only what its keys vouch for refuses it either way, but differently: with ENOKEY when it has no key of that name, with another
+// takes only what its keys vouch for refuses it either way, but differently: with ENOKEY when it has no key of that name (or, by all ids, when the first of that issuer and serial number has another key id), with another
 // error when it has one and the signature turned out not to be its (crypto/asymmetric_keys/restrict.c, find_asymmetric_key comes
 // before verify_signature). So it tells whether the kernel would find the signer of a module that is named in this way.
 //

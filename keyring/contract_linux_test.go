@@ -223,4 +223,10 @@ func TestContractLive(t *testing.T) {
 		}
 	}
 	t.Log(counted)
+	// Arrangements that never get into each other's way would prove nothing.
+	for _, met := range []error{nil, keyring.ErrNoVoucher, keyring.ErrMismatch} {
+		if n := counted[outcome(met)]; n < 500 {
+			t.Errorf("%d answers of the kind %v", n, met)
+		}
+	}
 }

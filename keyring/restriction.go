@@ -61,7 +61,8 @@ func (q *Inquiry) Answer(r Restriction) (Answer, bool) {
 
 // What the kernel can answer. The errno is kept underneath.
 var (
-	// ErrNoVoucher: no key in that keyring has the id of the certificate's issuer. For a self-signed certificate: it is not there.
+	// ErrNoVoucher: no key there has the ids that the certificate gives for its issuer; or the first that has the issuer and serial number has another
+	// key id. That a self-signed certificate's key is not there does not follow.
 	ErrNoVoucher = errors.New("no key there vouches for it")
 	// ErrMismatch: the kernel found a key by the id of the issuer, and the signature does not verify with it. Of several keys that
 	// the id fits, it takes one and looks no further.

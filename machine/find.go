@@ -41,19 +41,6 @@ func (m *Machine) KernelCertificates() (found []Found, unseen []NotSeen) {
 	return nil, unseen
 }
 
-// Images are the kernel images of the machine, as absolute paths, those of the running kernel first.
-func (m *Machine) Images() []string {
-	var paths []string
-	if release, err := m.release(); err == nil {
-		paths = runningImages(release)
-	}
-	for _, pattern := range []string{"boot/vmlinuz-*", "lib/modules/*/vmlinuz"} {
-		more, _ := m.expand(pattern) // a folder that cannot be listed shows none
-		paths = append(paths, more...)
-	}
-	return m.existing(paths)
-}
-
 // ImageCertificates gives the certificates in one kernel image; the path is absolute, as on the machine. Errors are those of
 // [certs.SearchImage] and of opening a file.
 func (m *Machine) ImageCertificates(path string) ([]*certs.Certificate, error) {

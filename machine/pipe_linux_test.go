@@ -15,6 +15,7 @@ import (
 	"kkeys/efivars"
 	"kkeys/kernel"
 	"kkeys/machine/machinetest"
+	"kkeys/modsig"
 	"kkeys/mok"
 )
 
@@ -45,6 +46,7 @@ func TestPipes(t *testing.T) {
 	made, _ := laden(t)
 	made.Write("sys/firmware/efi/fw_platform_size", "64\n")
 	made.Write("sys/module/compression", "xz\n")
+	made.Write("usr/bin/kmod", "liblzma.so")
 	made.Write("usr/lib/os-release", "ID=debian\n")
 	made.Write("etc/dkms/framework.conf.d/x.conf", "mok_signing_key=/srv/keys/told.priv\n")
 	made.Write("srv/keys/told.priv", "not looked into")
@@ -92,9 +94,7 @@ func readEverything(t *testing.T, dir string) {
 	m.Unpacks()
 	m.AllCertificates()
 	m.VendorCertificates()
-	for _, image := range m.Images() {
-		_, _ = m.ImageCertificates(image)
-	}
+	m.KmodUnpacks(modsig.XZ)
 	m.KeyFiles()
 	m.FirmwareList(efivars.DB)
 	mok.ReadState(m.Variables, m.Files)

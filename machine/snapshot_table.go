@@ -38,7 +38,7 @@ const (
 )
 
 // items are the files that are recorded wherever they are there. More are found by following: see [Recording.follow].
-var items = []item{
+var items = append(kmodItems(), []item{
 	{path: "proc/sys/kernel/osrelease", why: "which kernel runs"},
 	{path: "proc/sys/kernel/arch", why: "the architecture, as in the names of EFI programs"},
 	{path: "proc/sys/kernel/modules_disabled", why: "are modules refused altogether"},
@@ -63,11 +63,14 @@ var items = []item{
 	{path: "sys/class/tpm/tpm0", keep: keepPresence, why: "is there a TPM, into which shim measures its lists"},
 	{path: "sys/firmware/efi/fw_platform_size", why: "how wide the firmware is, as in the names of EFI programs"},
 	{path: "sys/module/compression", why: whyUnpack},
-	{path: "usr/bin/kmod", keep: keepReduced, reduce: reduceKmod, why: whyUnpack},
-	{path: "bin/kmod", keep: keepReduced, reduce: reduceKmod, why: whyUnpack},
-	{path: "usr/sbin/kmod", keep: keepReduced, reduce: reduceKmod, why: whyUnpack},
-	{path: "sbin/kmod", keep: keepReduced, reduce: reduceKmod, why: whyUnpack},
 	{path: "dev/disk/by-partuuid", keep: keepPresence, why: whyBoot},
+}...)
+
+func kmodItems() (all []item) {
+	for _, path := range kmodPrograms {
+		all = append(all, item{path: path, keep: keepReduced, reduce: reduceKmod, why: whyUnpack})
+	}
+	return all
 }
 
 // variable is one line of the table of EFI variables, and of the entries of shim's table.

@@ -21,6 +21,7 @@ func (r *reader) bad(what, format string, args ...any) error {
 	return malformed(r.at, what, format, args...)
 }
 
+// loose is an element that is not DER and that the kernel may read all the same.
 func (r *reader) loose(what, format string, args ...any) error {
 	return &SyntaxError{Offset: r.at, What: what, Why: fmt.Sprintf(format, args...), outcome: ErrNotDER}
 }
@@ -66,7 +67,7 @@ func (r *reader) want(t tag.Tag, what string) (reader, error) {
 	case r.rest.Empty():
 		return reader{}, r.bad(what, "missing")
 	case t == tag.SET && r.has(tag.SEQUENCE), r.has(context2), r.has(context3):
-		// pkcs7.asn1 has a CHOICE at each of these places.
+		// pkcs7.asn1 has a CHOICE of SET and SEQUENCE at some places; elsewhere the kernel refuses, too, and here that is only not known.
 		return reader{}, r.loose(what, "tag %#02x where DER has %#02x", r.rest[0], uint8(t))
 	case !r.has(t):
 		return reader{}, r.bad(what, "tag %#02x where %#02x belongs", r.rest[0], uint8(t))

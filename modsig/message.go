@@ -162,7 +162,7 @@ func (r *reader) certificates() (found []*certs.Certificate, err error) {
 		return nil, err
 	}
 	err = set.each("certificates", func(r *reader) error {
-		at := r.at
+		at := *r
 		der, _, err := r.next("certificate")
 		if err != nil {
 			return err
@@ -170,16 +170,16 @@ func (r *reader) certificates() (found []*certs.Certificate, err error) {
 		c, err := certs.ParseDER(der)
 		switch {
 		case err != nil && der[0] != 0x30:
-			return malformed(at, "certificate", "%v", err)
+			return at.bad("certificate", "%v", err)
 		case err != nil: // the kernel reads certificates as loosely as messages
-			return &SyntaxError{Offset: at, What: "certificate", Why: err.Error(), outcome: ErrNotDER}
+			return at.loose("certificate", "%v", err)
 		}
 		if refusal, ok := c.Refusal().(*certs.Refusal); ok {
 			outcome := ErrMalformed
 			if slices.Contains(refusal.Errnos, "ENOPKG") {
 				outcome = ErrUnsupported
 			}
-			return &SyntaxError{Offset: at, What: "certificate", Why: refusal.Why, outcome: outcome}
+			return &SyntaxError{Offset: at.at, What: "certificate", Why: refusal.Why, outcome: outcome}
 		}
 		found = append(found, c)
 		return nil

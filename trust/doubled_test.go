@@ -2,12 +2,14 @@ package trust
 
 import (
 	"crypto/elliptic"
+	"strings"
 	"testing"
 
 	"kkeys/certs"
 	"kkeys/internal/certtest"
 	"kkeys/kernel"
 	"kkeys/keyring"
+	"kkeys/keyring/keyringtest"
 )
 
 // That a key verifies the certificate proves nothing where another key that does so was found under its names: it may be that one.
@@ -38,9 +40,26 @@ func TestDoubled(t *testing.T) {
 		if len(f.Namesakes) != 1 {
 			t.Fatalf("%d namesakes", len(f.Namesakes))
 		}
-		if v := Judge(f); v.Value != Unknown {
+		if v := Judge(f); v.Value != Unknown || !strings.Contains(find(v, GatePresent).Evidence, "cannot tell the two apart") {
 			t.Errorf("%s, and its double: %s\n%s", name, v.Value, show(v))
 		}
+	}
+}
+
+// A key that verifies what another certificate's key signed itself need not be that one: it can have been made for it.
+func TestDoubledNamesake(t *testing.T) {
+	me := certtest.Name{certtest.CN("me")}
+	other := certtest.Make(t, certtest.Spec{Subject: me, SKID: []byte("n"), Key: certtest.ECDSA(t, elliptic.P256())})
+	double := certtest.Double(t, other)
+	c := parse(t, certtest.Make(t, certtest.Spec{Subject: me, SKID: []byte("c"), Key: double}))
+	ca := certtest.Make(t, certtest.Spec{Subject: me, Key: certtest.RSA(2048, 5)})
+	k := keyringtest.New()
+	k.Put(keyring.Machine, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("other")}, Issuer: me, SKID: []byte("n"), Key: double, Signer: ca}).DER)
+	a := arrangement{Kernel: k, stored: []Stored{{parse(t, other), "file:/x"}}}
+	f := a.facts(t, c, true)
+	f.Signed, f.Algorithms = true, kernel.Algorithms{"ecdsa-nist-p256": true}
+	if v := Judge(f); v.Value != Unknown || !a.Accepts(c, certs.ByIssuerAndSerial, false) {
+		t.Errorf("%s\n%s", v.Value, show(v))
 	}
 }
 

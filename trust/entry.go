@@ -10,7 +10,7 @@ import (
 )
 
 // entry is one key of the kernel's keyrings and how it stands towards the certificate. The kernel is asked about each key by its serial number:
-// asked about a keyring, it answers for the key that it finds first, and which one that is hangs on the name by which it looks.
+// asked about a keyring, it answers for the key that it finds first, and which one that is depends on the name by which it looks.
 type entry struct {
 	ring string
 	key  keyring.Key
@@ -50,7 +50,7 @@ func (f Facts) entries() (all []entry) {
 			question := keyring.ByKey(key.Serial)
 			all = append(all, entry{
 				ring: ring.Name(), key: key, own: f.own(question),
-				bySerial: found(f.Witnesses[certs.ByIssuerAndSerial], question), byKeyID: f.byKeyID(question),
+				bySerial: hasName(f.Witnesses[certs.ByIssuerAndSerial], question), byKeyID: f.byKeyID(question),
 				listed: f.Certificate.MatchesName(key.Description) || f.Certificate.MatchesKeyID(key.Description),
 			})
 		}
@@ -62,7 +62,7 @@ func (f Facts) byKeyID(r keyring.Restriction) evidence.Answer {
 	if f.Certificate.SubjectKeyID == nil {
 		return evidence.No
 	}
-	return found(f.Witnesses[certs.ByKeyID], r)
+	return hasName(f.Witnesses[certs.ByKeyID], r)
 }
 
 // own reads whether a key is the certificate's: Yes where it verifies the signature that the certificate's key made itself. No where the
@@ -78,8 +78,8 @@ func (f Facts) own(r keyring.Restriction) evidence.Answer {
 	}
 	for _, n := range f.Namesakes {
 		other, _ := n.Certificate.SelfSigned()
-		// Where its key verifies this certificate too, it can be the same one, written otherwise.
-		if verifies, err := f.Certificate.SignedBy(n.Certificate); self && other && !verifies && err == nil && vouches(n.Inquiry, r) == evidence.Yes {
+		// Where the key of one verifies the other's signature, they can be one key written otherwise, or made for each other.
+		if either, err := verifyEachOther(f.Certificate, n.Certificate); self && other && !either && err == nil && vouches(n.Inquiry, r) == evidence.Yes {
 			return evidence.No
 		}
 	}
@@ -107,8 +107,8 @@ func vouches(q *keyring.Inquiry, r keyring.Restriction) evidence.Answer {
 	return evidence.Unknown
 }
 
-// found reads the answer to a witness: a mismatch means that a key has the name that the witness gives for its issuer.
-func found(witness *keyring.Inquiry, r keyring.Restriction) evidence.Answer {
+// hasName reads the answer to a witness: a mismatch means that a key has the name that the witness gives for its issuer.
+func hasName(witness *keyring.Inquiry, r keyring.Restriction) evidence.Answer {
 	switch err := reply(witness, r); {
 	case errors.Is(err, keyring.ErrMismatch):
 		return evidence.Yes
@@ -129,4 +129,11 @@ func reply(q *keyring.Inquiry, r keyring.Restriction) error {
 		return errNotAsked
 	}
 	return a.Err
+}
+
+// verifyEachOther tells whether the key of one of the certificates verifies the signature of the other.
+func verifyEachOther(a, b *certs.Certificate) (bool, error) {
+	one, err := a.SignedBy(b)
+	other, otherErr := b.SignedBy(a)
+	return one || other, errors.Join(err, otherErr)
 }

@@ -133,10 +133,7 @@ func revocationGate(f Facts) Gate {
 
 // revokedAs tells whether the kernel finds a key in .blacklist by either name of the certificate.
 func (f Facts) revokedAs(list keyring.Restriction) evidence.Answer {
-	all := []evidence.Answer{found(f.Witnesses[certs.ByIssuerAndSerial], list)}
-	if f.Certificate.SubjectKeyID != nil {
-		all = append(all, found(f.Witnesses[certs.ByKeyID], list))
-	}
+	all := []evidence.Answer{hasName(f.Witnesses[certs.ByIssuerAndSerial], list), f.byKeyID(list)}
 	switch {
 	case slices.Contains(all, evidence.Yes):
 		return evidence.Yes
@@ -179,7 +176,7 @@ func (f Facts) theOneLoaded() bool {
 		case !s.loaded():
 		case bytes.Equal(c.Raw, f.Certificate.Raw):
 			there = true
-		case bytes.Equal(c.ID0(), f.Certificate.ID0()), c.SubjectKeyID != nil && bytes.Equal(c.SubjectKeyID, f.Certificate.SubjectKeyID):
+		case sharesName(c, f.Certificate):
 			return false
 		}
 	}

@@ -8,28 +8,28 @@ import (
 	"kkeys/keyring"
 )
 
-// lookup is what the kernel takes for the signer of a module that names the certificate in one way.
-type lookup struct {
-	// named: there is a key of that name. own: the key that the kernel finds by it is the certificate's own.
-	named, own evidence.Answer
+// signer is what the kernel takes for the signer of a module that names the certificate in one way.
+type signer struct {
+	// exists: there is a key of that name. own: the key that the kernel finds by it is the certificate's own.
+	exists, own evidence.Answer
 	// in is the keyring where that key stands, as far as that is known; consulted tells whether modules are checked against it.
 	in        string
 	consulted evidence.Reading
 }
 
 // leads: modules that name the certificate so are checked with its own key, if the keyring counts.
-func (l lookup) leads() bool { return l.named == evidence.Yes && l.own == evidence.Yes }
+func (s signer) leads() bool { return s.exists == evidence.Yes && s.own == evidence.Yes }
 
 // misleads: modules that name it so are refused, since there is no key of that name, or another one.
-func (l lookup) misleads() bool { return l.named == evidence.No || l.own == evidence.No }
+func (s signer) misleads() bool { return s.exists == evidence.No || s.own == evidence.No }
 
 // lookUp follows mod_verify_sig (kernel/module/signing.c): the signer is looked for from .secondary_trusted_keys, or the keyring that stands for
 // it, through all that it links, and the first key of that name is taken; kernels that consult .platform do so when there was none. Which
 // one is first among several, nobody can tell, so that all of them have to be the certificate's own.
-func (f Facts) lookUp(by certs.Lookup) lookup {
+func (f Facts) lookUp(by certs.Lookup) signer {
 	switch {
 	case by == certs.ByKeyID && f.Certificate.SubjectKeyID == nil:
-		return lookup{named: evidence.No}
+		return signer{exists: evidence.No}
 	case f.RingsErr != nil:
 		return f.lookUpUnseen(by)
 	}
@@ -40,17 +40,17 @@ func (f Facts) lookUp(by certs.Lookup) lookup {
 			s = &platform
 		}
 		if consulted.Answer != evidence.No {
-			s.add(ring, consulted, found(f.Witnesses[by], keyring.ByRing(ring.Serial)))
+			s.add(ring, consulted, hasName(f.Witnesses[by], keyring.ByRing(ring.Serial)))
 		}
 	}
 	for _, e := range f.entries() {
 		first.offer(e)
 		platform.offer(e)
 	}
-	if l := first.lookup(); l.named != evidence.No {
+	if l := first.signer(); l.exists != evidence.No {
 		return l
 	}
-	return platform.lookup()
+	return platform.signer()
 }
 
 // consulted is [Consulted], with what load probes have shown of .platform.
@@ -89,21 +89,21 @@ func (s *search) offer(e entry) {
 	}
 }
 
-// lookup: what is found from the keyring that is asked for sure counts; what only one has of which that is not known leaves it open.
-func (s *search) lookup() lookup {
-	l := lookup{named: evidence.No}
+// signer: what the keyring that is surely asked finds, counts; what only a keyring finds that may be asked, leaves it open.
+func (s *search) signer() signer {
+	l := signer{exists: evidence.No}
 	for _, name := range []string{keyring.Secondary, keyring.Builtin, keyring.System, keyring.Platform} {
 		if a := s.asking(name); a != nil && a.consulted.Answer == evidence.Yes {
-			l = lookup{named: a.found, in: a.name, consulted: a.consulted}
+			l = signer{exists: a.found, in: a.name, consulted: a.consulted}
 			break // this one is asked, with all that it links
 		}
 	}
 	for _, a := range s.rings {
-		if l.named == evidence.No && a.consulted.Answer == evidence.Unknown && a.found != evidence.No {
-			l = lookup{named: a.found, in: a.name, consulted: a.consulted}
+		if l.exists == evidence.No && a.consulted.Answer == evidence.Unknown && a.found != evidence.No {
+			l = signer{exists: a.found, in: a.name, consulted: a.consulted}
 		}
 	}
-	if l.named == evidence.No {
+	if l.exists == evidence.No {
 		return l
 	}
 	l.own = s.own()
@@ -138,10 +138,10 @@ func (s *search) own() evidence.Answer {
 
 // lookUpUnseen is for an ordinary user, who may ask for .secondary_trusted_keys with all that it links, and for no key alone. That nothing has
 // the name is never known then, since .platform was not asked.
-func (f Facts) lookUpUnseen(by certs.Lookup) lookup {
-	l := lookup{in: keyring.Secondary, consulted: f.unseenConsulted()}
-	if found(f.Witnesses[by], keyring.BySecondary) == evidence.Yes {
-		l.named = evidence.Yes
+func (f Facts) lookUpUnseen(by certs.Lookup) signer {
+	l := signer{in: keyring.Secondary, consulted: f.unseenConsulted()}
+	if hasName(f.Witnesses[by], keyring.BySecondary) == evidence.Yes {
+		l.exists = evidence.Yes
 	}
 	if f.own(keyring.BySecondary) == evidence.Yes {
 		// builtin alone would mean that .secondary no longer links it, and then it does not count.
@@ -167,13 +167,13 @@ func (f Facts) unseenConsulted() evidence.Reading {
 func (f Facts) asVerified(by certs.Lookup) bool {
 	authority := f.Certificate.Authority
 	switch {
-	case by == certs.ByIssuerAndSerial && f.Certificate.SubjectKeyID != nil && found(f.Witnesses[certs.ByAllIDs], keyring.BySecondary) != evidence.Yes:
+	case by == certs.ByIssuerAndSerial && f.Certificate.SubjectKeyID != nil && hasName(f.Witnesses[certs.ByAllIDs], keyring.BySecondary) != evidence.Yes:
 		return false // what has its issuer and serial number has another key id
 	case by == certs.ByIssuerAndSerial && authority.ID0() != nil, by == certs.ByKeyID && authority.ID0() == nil && authority.KeyID != nil:
 		return true
 	case f.Firmware != nil && f.Firmware.Enrolled.Err != nil:
 		return false // what shim has is not known
-	case found(f.Witnesses[by], keyring.ByBuiltin) != evidence.No && vouches(f.Inquiry, keyring.ByBuiltin) != evidence.Yes:
+	case hasName(f.Witnesses[by], keyring.ByBuiltin) != evidence.No && vouches(f.Inquiry, keyring.ByBuiltin) != evidence.Yes:
 		return false
 	}
 	return !slices.ContainsFunc(f.Namesakes, func(n Namesake) bool { return n.loaded() })

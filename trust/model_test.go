@@ -103,6 +103,7 @@ func arrange(random *rand.Rand, all []*certs.Certificate) arrangement {
 	return a
 }
 
+// describe tells a certificate from the others; of its key a few bytes do.
 func describe(c *certs.Certificate) string {
 	return fmt.Sprintf("%s, issuer %s, serial number %x, key id %q, key %x, AKI %q", c.Details().Subject, c.Details().Issuer, c.Serial, c.SubjectKeyID, c.RawTBS[200:202], c.Authority)
 }
@@ -151,12 +152,16 @@ func TestVerdictsOfAModel(t *testing.T) {
 	for seed := range uint64(60) {
 		checkSeed(t, seed, all, counts)
 	}
+	// These need what an ordinary user asks beyond the names: .builtin_trusted_keys, and all ids.
+	for _, seed := range []uint64{211, 213, 648} {
+		checkSeed(t, seed, all, counts)
+	}
 	t.Logf("accepted: %v, refused: %v", counts[true], counts[false])
 	// Answers that are always unknown contradict nothing.
-	if n := counts[true]; n[Trusted] < n[Unknown]/3 {
+	if n := counts[true]; n[Trusted] < n[Unknown] {
 		t.Errorf("accepted: %v", n)
 	}
-	if n := counts[false]; n[Untrusted] < n[Unknown] {
+	if n := counts[false]; n[Untrusted] < 3*n[Unknown] {
 		t.Errorf("refused: %v", n)
 	}
 }

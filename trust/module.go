@@ -61,11 +61,11 @@ func JudgeModule(m Module, key *Facts) Verdict {
 		v.open() // another key under the same name may be what signed it, and what the kernel finds
 	}
 	if m.continued() && v.Value == Untrusted && m.Kernel.Signatures.Answer != evidence.No {
-		v.Value, v.Proof, v.Keyring = Unknown, "", "" // another signature may stand there, by another key
+		v.rest(Unknown) // another signature may stand there, by another key
 	}
 	switch conclude(own) {
 	case Untrusted:
-		v.Value, v.Proof, v.Keyring = Untrusted, "", ""
+		v.rest(Untrusted)
 	case Unknown:
 		if v.Value == Trusted || m.Carries {
 			v.Value = Unknown
@@ -79,12 +79,18 @@ func JudgeModule(m Module, key *Facts) Verdict {
 // open takes back a no that rests on one certificate, where the kernel may find another of the same name. A load probe asked for the name.
 func (v *Verdict) open() {
 	if v.Value == Untrusted && v.Proof != LoadProbe {
-		v.Value, v.Proof, v.Keyring = Unknown, "", ""
+		v.rest(Unknown)
 	}
 }
 
+// rest makes it a verdict that rests on no key in a keyring.
+func (v *Verdict) rest(value Value) { v.Value, v.Proof, v.Keyring = value, "", "" }
+
 // unknownName: the kernel itself finds no key by the name in the signature, in any keyring.
-func (f Facts) unknownName() bool { return f.lookUp(f.Named).named == evidence.No }
+func (f Facts) unknownName() bool {
+	f.RingsErr = unseenRings(f.Rings, f.RingsErr)
+	return f.lookUp(f.Named).exists == evidence.No
+}
 
 // judgeSigner judges a signer of whom nothing is known but what the signature says: only a load probe can tell that the kernel does not find
 // it, and nothing can tell that it is the right one.

@@ -17,7 +17,7 @@ type location struct {
 	// at is the keyring, nil when the key was not found.
 	at *place
 	// bySerial and byKeyID are what the kernel finds by the certificate's names.
-	bySerial, byKeyID lookup
+	bySerial, byKeyID signer
 }
 
 // place is a keyring and whether modules are checked against it.
@@ -26,8 +26,8 @@ type place struct {
 	consulted evidence.Reading
 }
 
-// named is the lookup by the name that modules use; other is the one by the other name.
-func (l location) named(by certs.Lookup) (named, other lookup) {
+// signers are those by the name that modules use, and by the other name.
+func (l location) signers(by certs.Lookup) (named, other signer) {
 	if by == certs.ByKeyID {
 		return l.byKeyID, l.bySerial
 	}
@@ -36,7 +36,7 @@ func (l location) named(by certs.Lookup) (named, other lookup) {
 
 // nowhere: the kernel finds no key by either name.
 func (l location) nowhere() bool {
-	return l.bySerial.named == evidence.No && l.byKeyID.named == evidence.No
+	return l.bySerial.exists == evidence.No && l.byKeyID.exists == evidence.No
 }
 
 // locate finds the keyring that holds the certificate's own key.
@@ -54,7 +54,7 @@ func locate(f Facts) location {
 		}
 		return l
 	}
-	if at, how := f.named(l); at != nil {
+	if at, how := f.identified(l); at != nil {
 		return f.matched(l, at, how)
 	}
 	return f.absent(l)
@@ -62,8 +62,8 @@ func locate(f Facts) location {
 
 // proven gives the keyring in which the kernel verified the certificate with its own key: the one that modules lead to, or else any.
 func (f Facts) proven(l location) *place {
-	named, other := l.named(f.Named)
-	for _, by := range []lookup{named, other} {
+	named, other := l.signers(f.Named)
+	for _, by := range []signer{named, other} {
 		if by.leads() {
 			return &place{by.in, by.consulted}
 		}
@@ -87,11 +87,11 @@ func (f Facts) proven(l location) *place {
 	return best
 }
 
-// named gives the keyring that has a key of the certificate's name, and how that shows; that identifies and does not prove.
-func (f Facts) named(l location) (at *place, how string) {
-	named, other := l.named(f.Named)
-	for _, by := range []lookup{named, other} {
-		if by.named == evidence.Yes {
+// identified gives the keyring that has a key of the certificate's name, and how that shows; that identifies and does not prove.
+func (f Facts) identified(l location) (at *place, how string) {
+	named, other := l.signers(f.Named)
+	for _, by := range []signer{named, other} {
+		if by.exists == evidence.Yes {
 			return &place{by.in, by.consulted}, "the kernel finds a key in " + by.in + " under its id"
 		}
 	}
@@ -111,10 +111,10 @@ func (f Facts) matched(l location, at *place, how string) location {
 	self, why := f.Certificate.SelfSigned()
 	gate := &l.gate
 	gate.Result, gate.Forgeable = ResultUnknown, "who can make a key with the same name and id, and have it enrolled"
-	if l.bySerial.named != evidence.Yes && l.byKeyID.named != evidence.Yes {
+	if l.bySerial.exists != evidence.Yes && l.byKeyID.exists != evidence.Yes {
 		gate.Source = listing
 	}
-	named, other := l.named(f.Named)
+	named, other := l.signers(f.Named)
 	another := named.own == evidence.No || other.own == evidence.No
 	switch {
 	case another && named.misleads() && (f.Signed || other.misleads()):
@@ -216,7 +216,7 @@ func opaque(rings []keyring.Ring) string {
 // under another certificate, a renewed one for example, and then only the latter finds it.
 func signerGate(f Facts, found location) Gate {
 	gate := Gate{Name: GateSigner, Source: oracle}
-	named, other := found.named(f.Named)
+	named, other := found.signers(f.Named)
 	switch {
 	case found.at == nil:
 		gate.Result, gate.Evidence = NotApplicable, "its key was found in no keyring"
@@ -224,7 +224,7 @@ func signerGate(f Facts, found location) Gate {
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by key id, as the module names it"
 	case named.leads():
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by issuer and serial number, as sign-file writes them"
-	case named.named == evidence.No && f.Signed:
+	case named.exists == evidence.No && f.Signed:
 		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel does not find it as the module names it"
 	case named.own == evidence.No && (f.Signed || other.misleads()):
 		gate.Result, gate.Evidence = Fail, "what the kernel finds by this name is another key, with which it verifies no module of this one"
@@ -233,7 +233,7 @@ func signerGate(f Facts, found location) Gate {
 	case named.misleads() && other.leads():
 		gate.Result = ResultUnknown
 		gate.Evidence = "the key is there under another certificate: the kernel finds it by key id (sign-file -k), not by this one's issuer and serial number, under which it finds none or another"
-	case named.named == evidence.Yes:
+	case named.exists == evidence.Yes:
 		gate.Result, gate.Evidence = ResultUnknown, "what the kernel finds by this name is not known to be this key: another certificate, of the same key or not"
 	default:
 		gate.Result, gate.Evidence = ResultUnknown, "whether the kernel finds it as a module names it could not be asked in each keyring"

@@ -30,8 +30,7 @@ type ProbeVerdict struct {
 	// what it finds under its id is another one. A keyless probe that finds the id leaves it Unknown: see ID.
 	Value Value
 	// ID tells whether the kernel finds a key with this id in a keyring that it consults for modules. Yes is no proof that it is this very
-	// key, since ids are what the issuer wrote. It becomes one together with a keyring restriction which shows that the key is in a ring, if
-	// that ring is the only one with the id ([OnlyIn]): then it is that ring in which the kernel found it.
+	// key, since ids are what the issuer wrote. [PlatformConsulted] uses it for a key that is in one keyring alone ([OnlyIn]).
 	ID evidence.Answer
 	// Mode is empty when the control did not show it.
 	Mode Mode

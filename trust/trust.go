@@ -71,12 +71,16 @@ type Namesake struct {
 // NamesakesOf picks from the certificates found on a machine those that share a name with this one, by which the kernel finds keys, and not the key.
 func NamesakesOf(c *certs.Certificate, stored []Stored) (found []Namesake) {
 	for _, s := range stored {
-		sameID := c.SubjectKeyID != nil && bytes.Equal(s.Certificate.SubjectKeyID, c.SubjectKeyID)
-		if (sameID || bytes.Equal(s.Certificate.ID0(), c.ID0())) && !s.Certificate.SameKey(c) {
+		if sharesName(s.Certificate, c) && !s.Certificate.SameKey(c) {
 			found = append(found, Namesake{Stored: s})
 		}
 	}
 	return found
+}
+
+// sharesName tells whether two certificates have one of the names by which the kernel finds keys: issuer and serial number, or the key id.
+func sharesName(a, b *certs.Certificate) bool {
+	return bytes.Equal(a.ID0(), b.ID0()) || a.ID1() != nil && bytes.Equal(a.ID1(), b.ID1())
 }
 
 // Value is the answer to the question, in three values.

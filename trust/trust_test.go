@@ -6,9 +6,11 @@ import (
 	"testing"
 
 	"kkeys/certs"
+	"kkeys/efivars"
 	"kkeys/evidence"
 	"kkeys/internal/certtest"
 	"kkeys/keyring"
+	"kkeys/mok"
 )
 
 func TestJudge(t *testing.T) {
@@ -21,7 +23,6 @@ func TestJudge(t *testing.T) {
 		rings    func() []keyring.Ring // nil: not visible
 		answers  vouched
 		bySerial vouched // the witness that names issuer and serial
-		byAll    vouched // the witness that names all ids; nil: as bySerial
 		byKeyID  vouched // the witness that names the key id
 		change   func(*Facts)
 		value    Value
@@ -66,29 +67,29 @@ func TestJudge(t *testing.T) {
 			bySerial: vouched{keyring.ByRing(platform): keyring.ErrUnavailable},
 			change:   signed, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "could not be asked"},
 		{name: "in platform, another certificate of its issuer and serial in machine", cert: selfSigned, rings: debian, answers: at(nil, platform),
-			bySerial: at(mismatch, platform, machine), byAll: at(mismatch, platform), byKeyID: at(mismatch, platform),
+			bySerial: at(mismatch, platform, machine), byKeyID: at(mismatch, platform),
 			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner, says: "of the same key or not"},
 		{name: "another certificate of its issuer and serial in machine", cert: selfSigned, rings: debian,
-			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
+			bySerial: finds, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
 		{name: "made anew: another certificate of its issuer and serial, which is trusted", cert: selfSigned, rings: anewRings, change: madeAnew(t, nil),
-			bySerial: finds, byAll: vouched{}, value: Untrusted, gate: GatePresent, says: "it is another key"},
+			bySerial: finds, value: Untrusted, gate: GatePresent, says: "it is another key"},
 		{name: "made anew, a module", cert: selfSigned, rings: anewRings, change: func(f *Facts) { madeAnew(t, nil)(f); f.Signed = true },
-			bySerial: finds, byAll: vouched{}, value: Untrusted, gate: GatePresent, says: "another key"},
+			bySerial: finds, value: Untrusted, gate: GatePresent, says: "another key"},
 		{name: "made anew, and the kernel finds its key id", cert: selfSigned, rings: anewRings, change: madeAnew(t, nil),
-			bySerial: finds, byAll: vouched{}, byKeyID: at(mismatch, platform), value: Unknown, proof: IDMatch, ring: keyring.Machine},
+			bySerial: finds, byKeyID: at(mismatch, platform), value: Unknown, proof: IDMatch, ring: keyring.Machine},
 		{name: "made anew, and the other is not trusted", cert: selfSigned, rings: anewRings, change: madeAnew(t, func(f *Facts, other *Namesake) { other.Inquiry = answers(other.Certificate, f.Rings, nil) }),
-			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
+			bySerial: finds, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GatePresent, says: "of the same key or not"},
 		{name: "made anew, and there are two of the other's name", cert: selfSigned, rings: func() []keyring.Ring {
 			return put(anewRings(), keyring.Platform, keyring.TypeAsymmetric, "me: 0909")
-		}, change: madeAnew(t, nil), bySerial: finds, byAll: vouched{}, value: Untrusted},
+		}, change: madeAnew(t, nil), bySerial: finds, value: Untrusted},
 		{name: "made anew, and an entry does not tell its id", cert: selfSigned, rings: func() []keyring.Ring {
 			return put(anewRings(), keyring.Platform, keyring.TypeAsymmetric, "mine")
-		}, change: madeAnew(t, nil), bySerial: finds, byAll: vouched{}, value: Untrusted},
+		}, change: madeAnew(t, nil), bySerial: finds, value: Untrusted},
 		{name: "another certificate of its issuer and serial, a module", cert: selfSigned, rings: debian, change: signed,
-			bySerial: finds, byAll: vouched{}, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GateSigner, says: "of the same key or not"},
+			bySerial: finds, value: Unknown, proof: IDMatch, ring: keyring.Machine, gate: GateSigner, says: "of the same key or not"},
 		{name: "in machine, another certificate of its issuer and serial is found first", cert: selfSigned, rings: debian, answers: inMachine,
-			bySerial: at(mismatch, machine, builtin), byAll: merge(finds, vouched{keyring.ByRing(secondary): keyring.ErrNoVoucher}),
-			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner},
+			bySerial: at(mismatch, machine, builtin),
+			value:    Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner},
 		{name: "no secondary, a namesake in builtin, itself in platform", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); return append(r[:1:1], r[3]) },
 			answers: at(nil, platform), bySerial: vouched{keyring.ByRing(platform): mismatch, keyring.ByRing(builtin): mismatch},
 			change: platformConsulted, value: Unknown, proof: KeyringRestriction, ring: keyring.Platform, gate: GateSigner},
@@ -119,6 +120,17 @@ func TestJudge(t *testing.T) {
 			answers: unavailable(), bySerial: unavailable(), value: Unknown, proof: IDMatch, ring: keyring.Machine},
 		{name: "ca_keys= excludes the key", cert: selfSigned, rings: namesake, answers: at(keyring.ErrExcluded, machine), bySerial: at(keyring.ErrExcluded, machine),
 			value: Unknown, proof: IDMatch, ring: keyring.Machine},
+		{name: "nothing answered, and an entry has its name with another id", cert: selfSigned, rings: func() []keyring.Ring { return put(debian(), keyring.Machine, keyring.TypeAsymmetric, "me: 99") },
+			answers: unavailable(), bySerial: unavailable(), byKeyID: unavailable(), value: Unknown, gate: GatePresent, says: "its name with another id"},
+		{name: "witness not made", cert: selfSigned, rings: debian, answers: inMachine, bySerial: unavailable(), byKeyID: unavailable(), change: func(f *Facts) { f.WitnessErr = keyring.ErrQuota },
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "quota"},
+		{name: "enrolled, and entries of .machine not seen", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[2].Unseen = 1; return r }, answers: inMachine, bySerial: finds, byKeyID: finds,
+			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateSigner, says: "is not known to be this key"},
+		{name: "leaf of a key in a keyring that does not count", cert: leaf, rings: func() []keyring.Ring { r := debian(); r[1].Rings = r[1].Rings[:1]; return r }, answers: vouched{keyring.ByRing(machine): nil},
+			value: Untrusted, gate: GatePresent, says: "asked about each"},
+		{name: ".system_keyring alone", cert: selfSigned, rings: func() []keyring.Ring {
+			return []keyring.Ring{{Key: keyring.Key{Serial: builtin, Type: keyring.TypeKeyring, Description: keyring.System}}}
+		}, answers: at(nil, builtin), bySerial: at(mismatch, builtin), value: Trusted, proof: KeyringRestriction, ring: keyring.System},
 		{name: "leaf of a trusted key", cert: leaf, rings: debian, answers: inMachine,
 			value: Untrusted, gate: GatePresent, says: "does not hold its own key"},
 		{name: "leaf of a trusted key, no witness", cert: leaf, rings: debian, answers: inMachine, bySerial: unavailable(),
@@ -245,6 +257,8 @@ func TestJudge(t *testing.T) {
 		{name: "ordinary user, renewed, a module", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, byKeyID: vouched{keyring.BySecondary: mismatch}, change: signed,
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary, gate: GateSigner, says: "-k"},
 		{name: "ordinary user, the same key under another certificate altogether", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary},
+		{name: "ordinary user, shim's list not read", cert: selfSigned, answers: vouched{keyring.BySecondary: nil}, bySerial: vouched{keyring.BySecondary: mismatch},
+			change: func(f *Facts) { f.Firmware = &mok.State{Enrolled: mok.List{Err: efivars.ErrDenied}} }, value: Unknown, proof: KeyringRestriction, ring: keyring.Secondary, gate: GateSigner, says: "is not known to be this key"},
 		{name: "ordinary user, builtin cut from secondary", cert: selfSigned, answers: vouched{keyring.ByBuiltin: nil}, value: Unknown},
 		{name: "ordinary user, nowhere that may be asked", cert: selfSigned, value: Unknown, gate: GatePresent, says: "by name"},
 		{name: "ordinary user, another key of that name", cert: selfSigned, answers: vouched{keyring.BySecondary: mismatch}, bySerial: vouched{keyring.BySecondary: mismatch}, value: Unknown, proof: IDMatch, ring: keyring.Secondary},
@@ -265,11 +279,8 @@ func TestJudge(t *testing.T) {
 				f.RingsErr = keyring.ErrNotVisible
 			}
 			f.Inquiry = answers(f.Certificate, f.Rings, c.answers)
-			if c.byAll == nil {
-				c.byAll = c.bySerial
-			}
 			f.Witnesses = map[certs.Lookup]*keyring.Inquiry{
-				certs.ByIssuerAndSerial: answers(f.Certificate, f.Rings, c.bySerial), certs.ByAllIDs: answers(f.Certificate, f.Rings, c.byAll), certs.ByKeyID: answers(f.Certificate, f.Rings, c.byKeyID),
+				certs.ByIssuerAndSerial: answers(f.Certificate, f.Rings, c.bySerial), certs.ByAllIDs: answers(f.Certificate, f.Rings, c.bySerial), certs.ByKeyID: answers(f.Certificate, f.Rings, c.byKeyID),
 			}
 			if c.change != nil {
 				c.change(&f)

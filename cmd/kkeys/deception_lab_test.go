@@ -25,7 +25,7 @@ type trick struct {
 	module []byte         // what somebody else signed, in place of one that is signed here
 }
 
-// stage is a moment of a machine: a change at run time, and then all questions anew.
+// stage is a moment of a machine: what root changes at run time, after which everything is asked again.
 type stage struct {
 	name, change string
 	above        bool // root did what an ordinary user cannot see, and root loads modules

@@ -35,12 +35,12 @@ var fixes = map[trust.Mend]string{
 
 // fix words what mends a gate; empty when nothing is known to. On a recorded machine nobody can ask again.
 func (s *session) fix(mend trust.Mend, about asked) string {
-	switch {
-	case s.elsewhere && (mend == trust.MendRoot || mend == trust.MendProve), mend == trust.MendEnroll && about.certificate == "",
-		mend == trust.MendUnpack && unpackers[filepath.Ext(about.path)] == "":
+	unpack := unpackers[filepath.Ext(about.path)]
+	if s.elsewhere && (mend == trust.MendRoot || mend == trust.MendProve) || mend == trust.MendEnroll && about.certificate == "" || mend == trust.MendUnpack && unpack == "" {
 		return ""
 	}
-	return strings.NewReplacer("FILE", argument(about.path), "CERTIFICATE", argument(about.certificate), "HASH", about.hash, "UNPACK", unpackers[filepath.Ext(about.path)]).Replace(fixes[mend])
+	words := strings.NewReplacer("FILE", argument(about.path), "CERTIFICATE", argument(about.certificate), "HASH", about.hash, "UNPACK", unpack)
+	return words.Replace(fixes[mend])
 }
 
 // argument words a path so that neither a shell nor kkeys takes it for something else.

@@ -138,16 +138,18 @@ func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
 	if facts.Receipts, facts.ReceiptsErr = s.machine.Receipts(); facts.ReceiptsErr != nil {
 		document.missing("receipts", facts.ReceiptsErr)
 	}
-	find := s.machine.Certificates
+	var found []machine.Found
 	if value, _ := facts.Kernel.Config.Value("CHECK_CODESIGN_EKU"); value == "y" {
-		find = s.machine.AllCertificates // such a kernel looks into what it loaded, of which some is in its image
+		found = s.certificates(document) // such a kernel looks into what it loaded, of which some is in its image
+	} else {
+		var unseen []machine.NotSeen
+		found, unseen = s.machine.Certificates()
+		for _, n := range unseen {
+			document.missing(n.Source, n.Err)
+		}
 	}
-	found, unseen := find()
 	for _, f := range found {
 		facts.Stored = append(facts.Stored, trust.Stored{Certificate: f.Certificate, Where: f.Where})
-	}
-	for _, n := range unseen {
-		document.missing(n.Source, n.Err)
 	}
 	if p.wanted {
 		facts.Platform = s.provePlatform(p.hash, found, facts.Rings, facts.Kernel)
