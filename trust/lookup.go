@@ -21,7 +21,10 @@ type signer struct {
 func (s signer) leads() bool { return s.exists == evidence.Yes && s.own == evidence.Yes }
 
 // misleads: modules that name it so are refused, since there is no key of that name, or another one.
-func (s signer) misleads() bool { return s.exists == evidence.No || s.own == evidence.No }
+func (s signer) misleads() bool { return s.exists == evidence.No || s.another() }
+
+// another: there is a key of that name, and it is not the certificate's.
+func (s signer) another() bool { return s.exists == evidence.Yes && s.own == evidence.No }
 
 // lookUp follows mod_verify_sig (kernel/module/signing.c): the signer is looked for from .secondary_trusted_keys, or the keyring that stands for
 // it, through all that it links, and the first key of that name is taken; kernels that consult .platform do so when there was none. Which

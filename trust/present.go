@@ -97,6 +97,7 @@ func (f Facts) identified(l location) (at *place, how string) {
 	}
 	for _, e := range f.entries() {
 		switch where := (place{e.ring, f.consulted(e.ring)}); {
+		case where.consulted.Answer == evidence.No: // modules are not checked with it, but perhaps with another of the name
 		case e.bySerial == evidence.Yes || e.byKeyID == evidence.Yes:
 			return &where, "a key in " + e.ring + " has its id"
 		case e.listed:
@@ -115,7 +116,7 @@ func (f Facts) matched(l location, at *place, how string) location {
 		gate.Source = listing
 	}
 	named, other := l.signers(f.Named)
-	another := named.own == evidence.No || other.own == evidence.No
+	another := named.another() || other.another()
 	switch {
 	case another && named.misleads() && (f.Signed || other.misleads()):
 		gate.Result, gate.Forgeable = Fail, ""
@@ -226,7 +227,7 @@ func signerGate(f Facts, found location) Gate {
 		gate.Result, gate.Evidence = Pass, "the kernel finds it by issuer and serial number, as sign-file writes them"
 	case named.exists == evidence.No && f.Signed:
 		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel does not find it as the module names it"
-	case named.own == evidence.No && (f.Signed || other.misleads()):
+	case named.another() && (f.Signed || other.misleads()):
 		gate.Result, gate.Evidence = Fail, "what the kernel finds by this name is another key, with which it verifies no module of this one"
 	case named.misleads() && other.misleads():
 		gate.Result, gate.Evidence = Fail, "the key is there under another certificate: the kernel finds it neither by this one's issuer and serial number nor by its key id"
