@@ -349,7 +349,7 @@ func TestLabEnroll(t *testing.T) {
 			expect(t, run.Outputs[20], exitUnsure, "unknown")
 			expect(t, run.Outputs[21], exitYes, "trusted, .machine (proof: load-probe)")
 			expect(t, run.Outputs[22], exitNo, "mine.der: trusted", "foreign.der: untrusted", "(proof: load-probe)")
-			expect(t, run.Outputs[23], exitUnsure, "unknown, an entry of .platform", "the kernel finds a key that is only in .platform", "as sign-file writes them")
+			expect(t, run.Outputs[23], exitUnsure, "unknown, an entry of .platform", "the kernel finds a key that is only in .platform", "cannot be proven by a keyring restriction")
 			expect(t, run.Outputs[24], exitYes, "signed.ko: trusted, .machine", "verifies with CN=lab: mine (mok)")
 			expect(t, run.Outputs[25], exitUnsure, "foreign.ko: unknown", "no certificate found on this machine")
 			expect(t, run.Outputs[26], exitNo, "leaf.der: untrusted (proof: load-probe)")
