@@ -11,33 +11,35 @@ import (
 // ordered is a command line in the order that the flag package understands: global flags, command, its flags, "--", arguments.
 type ordered struct {
 	args        []string
-	command     string // "" when none was given
+	command     string // with its group, as in "mok list"; "" when none was given
 	json, quiet bool   // known before parsing, so that a usage error can be reported in the form that was asked for
 	lacks       string // a last flag whose value is missing; "--" would pass for it
 }
 
 // reorder moves flags before arguments, because the flag package stops at the first argument and would silently drop what follows:
 // `kkeys enroll cert.der --dry-run` must not enroll. Global flags may stand anywhere. What follows "--" is argument. Unknown flags
-// stay flags, so that parsing refuses them.
+// stay flags, so that parsing refuses them. Who asks for help names no subject: urfave/cli would take one for a topic.
 func reorder(app *cli.App, args []string) ordered {
 	var o ordered
-	var global, flags, rest []string
-	known := app.Flags
+	var path, global, flags, rest []string
+	known, commands, help := app.Flags, app.Commands, false
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		switch {
-		case arg == "--" && o.command == "":
+		case arg == "--" && path == nil:
 			rest = append(rest, arg) // no argument can stand before a command
 			i = len(args)
 		case arg == "--":
 			rest = append(rest, args[i+1:]...)
 			i = len(args)
 		case len(arg) < 2 || arg[0] != '-':
-			if command := app.Command(arg); o.command == "" && command != nil && len(rest) == 0 {
-				o.command, known = command.Name, append(command.Flags, app.Flags...)
-			} else {
+			at := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(arg) })
+			if at < 0 || len(rest) > 0 {
 				rest = append(rest, arg)
+				break
 			}
+			command := commands[at]
+			path, known, commands = append(path, command.Name), append(command.Flags, app.Flags...), command.Subcommands
 		default:
 			words := args[i : i+1]
 			flag, inline := lookup(known, arg)
@@ -49,20 +51,19 @@ func reorder(app *cli.App, args []string) ordered {
 				words = args[i : i+2]
 				i++
 			}
-			if slices.Contains(app.Flags, flag) || o.command == "" {
+			if slices.Contains(app.Flags, flag) || path == nil {
 				global = append(global, words...)
 			} else {
 				flags = append(flags, words...)
 			}
+			help = help || flag == nil && (arg == "--help" || arg == "-h")
 			o.json = o.json || isSet(flag, "json", arg)
 			o.quiet = o.quiet || isSet(flag, "quiet", arg)
 		}
 	}
-	o.args = global
-	if o.command != "" {
-		o.args = append(append(o.args, o.command), flags...)
-	}
-	if len(rest) > 0 {
+	o.command = strings.Join(path, " ")
+	o.args = slices.Concat(global, path, flags)
+	if len(rest) > 0 && !help {
 		o.args = append(append(o.args, "--"), rest...)
 	}
 	return o

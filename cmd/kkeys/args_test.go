@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 )
 
 func TestReorder(t *testing.T) {
@@ -24,6 +26,8 @@ func TestReorder(t *testing.T) {
 		"enroll - cert.der":                       "enroll -- - cert.der",
 		"enroll cert.der --root":                  "--root enroll -- cert.der",
 		"list --cert a --cert b c":                "list --cert a --cert b -- c",
+		"trusted a.der --help":                    "trusted --help",
+		"trusted -h -- a.der":                     "trusted -h",
 		"":                                        "",
 	} {
 		if got := strings.Join(reorder(app, strings.Fields(in)).args, " "); got != want {
@@ -32,27 +36,53 @@ func TestReorder(t *testing.T) {
 	}
 }
 
+// Commands in groups have flags of their own, and global ones.
+func TestReorderGroups(t *testing.T) {
+	app := (&session{}).app()
+	app.Commands = append(app.Commands, group("group", "", "", &cli.Command{Name: "inner", Flags: []cli.Flag{&cli.StringFlag{Name: "of"}}}))
+	for in, want := range map[string]string{
+		"group inner a --of b":    "group inner --of b -- a",
+		"group --json inner a":    "--json group inner -- a",
+		"group a inner":           "group -- a inner",
+		"group inner inner":       "group inner -- inner",
+		"group -- inner":          "group -- inner",
+		"group --of b inner":      "group --of -- b inner",
+		"--root d group inner -q": "--root d -q group inner",
+	} {
+		o := reorder(app, strings.Fields(in))
+		if got := strings.Join(o.args, " "); got != want || !strings.HasPrefix(o.command, "group") {
+			t.Errorf("%q becomes %q of %q, want %q", in, got, o.command, want)
+		}
+	}
+}
+
 // Whatever flag a command or the program has, it counts after the arguments too.
 func TestEveryFlagAfterArguments(t *testing.T) {
 	app := (&session{}).app()
-	for _, command := range app.Commands {
-		for _, flag := range append(command.Flags, app.Flags...) {
-			for _, name := range flag.Names() {
-				word := "--" + name
-				if len(name) == 1 {
-					word = "-" + name
-				}
-				words := []string{command.Name, "argument", word}
-				if takesValue(flag) {
-					words = append(words, "value")
-				}
-				got := strings.Join(reorder(app, words).args, " ")
-				if !strings.HasSuffix(got, " -- argument") || !strings.Contains(" "+got, " "+word) {
-					t.Errorf("%v becomes %q", words, got)
+	var each func(path []string, commands []*cli.Command)
+	each = func(path []string, commands []*cli.Command) {
+		for _, command := range commands {
+			path := append(path[:len(path):len(path)], command.Name)
+			for _, flag := range append(command.Flags, app.Flags...) {
+				for _, name := range flag.Names() {
+					word := "--" + name
+					if len(name) == 1 {
+						word = "-" + name
+					}
+					words := append(path[:len(path):len(path)], "argument", word)
+					if takesValue(flag) {
+						words = append(words, "value")
+					}
+					got := strings.Join(reorder(app, words).args, " ")
+					if !strings.HasSuffix(got, " -- argument") || !strings.Contains(" "+got, " "+word) {
+						t.Errorf("%v becomes %q", words, got)
+					}
 				}
 			}
+			each(path, command.Subcommands)
 		}
 	}
+	each(nil, app.Commands)
 }
 
 // JSON and silence must be known even when parsing fails.

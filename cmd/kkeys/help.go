@@ -21,13 +21,17 @@ EXAMPLES
    kkeys enroll cert.der
 `
 
-const commandHelp = `kkeys {{.Name}} - {{.Usage}}
+// commandHelp is for a command and for a group of them.
+const commandHelp = `kkeys {{.HelpName}} - {{.Usage}}
 
 USAGE
-   kkeys [global flags] {{.Name}} [flags]{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
+   kkeys [global flags] {{.HelpName}} [flags]{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
 
 {{.Description}}
-{{if .VisibleFlags}}
+{{if .Subcommands}}
+COMMANDS{{range .Subcommands}}
+   {{printf "%-16s" .Name}} {{.Usage}}{{end}}
+{{end}}{{if .VisibleFlags}}
 FLAGS{{range .VisibleFlags}}
    {{.}}{{end}}
 {{end}}` + exitCodes + `{{if .UsageText}}

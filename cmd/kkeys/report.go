@@ -49,7 +49,7 @@ func (s *session) finish(document any, e *envelope, code int, err error) error {
 	s.code = worse(code, codeOf(err))
 	e.Schema = "kkeys/v1"
 	if s.command != "" {
-		e.Schema = "kkeys." + s.command + "/v1"
+		e.Schema = "kkeys." + strings.ReplaceAll(s.command, " ", "-") + "/v1"
 	}
 	e.OK = s.code == exitYes
 	if err != nil {

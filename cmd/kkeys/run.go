@@ -17,7 +17,7 @@ type session struct {
 	streams
 	machine *machine.Machine
 	args    []string // as given
-	command string   // for the schema of the JSON document
+	command string   // with its group, as in "mok list"
 	json    bool
 	quiet   bool
 	color   bool
@@ -100,12 +100,29 @@ func (s *session) app() *cli.App {
 	}
 	asUsage := func(_ *cli.Context, err error, _ bool) error { return usage("%w", err) }
 	app.OnUsageError = asUsage
-	for _, command := range app.Commands {
-		command.OnUsageError = asUsage
-		command.CustomHelpTemplate = commandHelp
-		command.HideHelpCommand = true
+	var keep func(group string, commands []*cli.Command)
+	keep = func(group string, commands []*cli.Command) {
+		for _, command := range commands {
+			command.OnUsageError, command.CustomHelpTemplate, command.HideHelpCommand = asUsage, commandHelp, true
+			command.HelpName = group + command.Name
+			keep(command.HelpName+" ", command.Subcommands)
+		}
 	}
+	keep("", app.Commands)
 	return app
+}
+
+// group is a command that only has others below it.
+func group(name, does, description string, commands ...*cli.Command) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: does, Description: description, ArgsUsage: "COMMAND", Subcommands: commands,
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usage("unknown command %q", c.Command.HelpName+" "+c.Args().First())
+			}
+			return usage("%s: no command", c.Command.HelpName)
+		},
+	}
 }
 
 // before opens the machine that the global flags name.
