@@ -188,9 +188,3 @@ func (m *Machine) chain(entry, path string) mok.BootChain {
 	}
 	return chain
 }
-
-// HasTPM tells whether the kernel knows a TPM. shim measures its lists into platform configuration register 14.
-func (m *Machine) HasTPM() bool {
-	_, err := fs.Stat(m.Files, "sys/class/tpm/tpm0")
-	return err == nil
-}

@@ -103,7 +103,7 @@ func readEverything(t *testing.T, dir string) {
 	_ = m.Variables.Set(mok.Timeout, mok.Attributes, []byte{1, 0, 0, 0})
 	_ = m.Variables.Delete(mok.Timeout)
 	_ = m.KeepReceipts(func([]mok.Receipt) []mok.Receipt {
-		return []mok.Receipt{mok.NewReceipt(mok.Reset, time.Unix(1e9, 0), "")}
+		return []mok.Receipt{mok.NewReceipt(mok.Wish{Kind: mok.Reset}, time.Unix(1e9, 0), "")}
 	})
 	copied, err := m.Record(recorder())
 	if err == nil {

@@ -30,6 +30,7 @@ const (
 	kernelBuild = "a kernel built here"
 	sbctl       = "sbctl"
 	dracut      = "dracut, module modsign"
+	refind      = "rEFInd"
 	byHand      = "made by hand"
 )
 
@@ -45,6 +46,10 @@ var places = []place{
 	{pattern: "var/lib/sbctl/keys/*/*.key", owner: sbctl, private: true},
 	{pattern: "usr/share/secureboot/keys/*/*.pem", owner: sbctl}, // before it moved to /var/lib
 	{pattern: "usr/share/secureboot/keys/*/*.key", owner: sbctl, private: true},
+	// refind-install --localkeys makes these; its folder beside the loader has keys of others too.
+	{pattern: "etc/refind.d/keys/refind_local.cer", owner: refind},
+	{pattern: "etc/refind.d/keys/refind_local.crt", owner: refind},
+	{pattern: "etc/refind.d/keys/refind_local.key", owner: refind, private: true},
 	// signing_key.pem holds the private key, then the certificate (certs/Makefile).
 	{pattern: "lib/modules/*/build/certs/signing_key.x509", owner: kernelBuild},
 	{pattern: "lib/modules/*/build/certs/signing_key.pem", owner: kernelBuild, private: true},
@@ -82,6 +87,24 @@ func (m *Machine) fileCertificates() (found []Found, unseen []NotSeen) {
 		return nil
 	})
 	return found, unseen
+}
+
+// ToolCertificates gives the certificates that a distribution's tools made on this machine for keys to be enrolled in shim. Unlike others they
+// are there to be enrolled; what cannot be read is left out.
+func (m *Machine) ToolCertificates() (found []Found) {
+	all, _ := m.fileCertificates()
+	return slices.DeleteFunc(all, func(f Found) bool {
+		return !slices.ContainsFunc(places, func(p place) bool {
+			fits, _ := path.Match("file:/"+p.pattern, f.Where)
+			return fits && slices.Contains([]string{shimSigned, dkms, akmods, refind}, p.owner)
+		}) && !m.isToldDKMS(f.Where)
+	})
+}
+
+// isToldDKMS: DKMS was told to keep its certificate there.
+func (m *Machine) isToldDKMS(where string) bool {
+	told, _ := m.toldDKMS()
+	return slices.ContainsFunc(told, func(p place) bool { return !p.private && "file:/"+p.pattern == where })
 }
 
 // KeyFile is the place of a private key. Nothing but its name and its permissions was looked at.

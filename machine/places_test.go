@@ -21,6 +21,7 @@ var examples = []string{
 	"lib/modules/6.1/build/certs/signing_key.x509", "lib/modules/6.1/build/certs/signing_key.pem",
 	"usr/src/linux-6.2/certs/signing_key.x509", "usr/src/linux-6.2/certs/signing_key.pem",
 	"lib/modules/keys/a.x509", "lib/modules/keys/a.der", "lib/modules/keys/a.crt", "lib/modules/keys/a.cer",
+	"etc/refind.d/keys/refind_local.cer", "etc/refind.d/keys/refind_local.crt", "etc/refind.d/keys/refind_local.key",
 	"root/module-signing/MOK.der", "root/module-signing/MOK.crt", "root/module-signing/MOK.x509", "root/module-signing/MOK.priv", "root/module-signing/MOK.key",
 	"root/MOK.der", "root/MOK.crt", "root/MOK.priv", "root/MOK.key",
 }

@@ -2,6 +2,7 @@ package machine_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"os"
@@ -23,7 +24,7 @@ const receiptsFile = "var/lib/kkeys/receipts.json"
 
 // asking is a receipt for a certificate, which is a text here.
 func asking(text string) mok.Receipt {
-	return mok.NewReceipt(mok.Enroll, time.Date(2026, 7, 29, 12, 0, 0, 0, time.UTC), "", mok.NewAsked([]byte(text), "", text))
+	return mok.NewReceipt(mok.Wish{}, time.Date(2026, 7, 29, 12, 0, 0, 0, time.UTC), "", mok.NewAsked([]byte(text), "", text, ""))
 }
 
 // add keeps one more receipt.
@@ -87,7 +88,9 @@ func TestReceipts(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
-	if err := m.KeepReceipts(func(old []mok.Receipt) []mok.Receipt { return mok.Forget(old, mok.Enroll, [][]byte{[]byte("two")}) }); err != nil {
+	if err := m.KeepReceipts(func(old []mok.Receipt) []mok.Receipt {
+		return mok.Forget(old, mok.Enroll, [][sha256.Size]byte{sha256.Sum256([]byte("two"))})
+	}); err != nil {
 		t.Error(err)
 	}
 	if got, err := m.Receipts(); err != nil || !reflect.DeepEqual(got, []mok.Receipt{asking("one"), asking("three")}) {

@@ -25,61 +25,95 @@ const InShim = "vendor"
 //
 // A machine without EFI, or without a shim, has none, and that is no error.
 func (m *Machine) VendorCertificates() (found []Found, unseen []NotSeen) {
+	shims, err := m.shims()
+	if err != nil {
+		return nil, []NotSeen{{"shim's own certificates", err}}
+	}
+	for _, s := range shims {
+		for _, c := range s.certificates {
+			found = append(found, Found{c, InShim})
+		}
+		if s.err != nil {
+			unseen = append(unseen, NotSeen{"/" + s.path, s.err})
+		}
+	}
+	return found, unseen
+}
+
+// Vendor gives all that is built into the shim which started this system, certificates and what it forbids; see [Machine.VendorCertificates].
+func (m *Machine) Vendor() (v mok.Vendor) {
+	shims, err := m.shims()
+	v.Err = err
+	for _, s := range shims {
+		for _, c := range s.certificates {
+			v.Allowed = append(v.Allowed, c.Raw)
+		}
+		lists, err := efivars.ParseSignatureLists(s.forbidden)
+		v.Forbidden = append(v.Forbidden, lists...)
+		if err = errors.Join(s.err, err); err != nil {
+			v.Err = errors.Join(v.Err, fmt.Errorf("/%s: %w", s.path, err))
+		}
+	}
+	return v
+}
+
+// shimProgram is what is built into a shim, and what was wrong with it.
+type shimProgram struct {
+	path         string // below the root
+	certificates []*certs.Certificate
+	forbidden    []byte
+	err          error
+}
+
+// shims gives the shim that started this system, or, where it is not known which that was, all that there are.
+func (m *Machine) shims() ([]shimProgram, error) {
 	if shim := mok.ReadState(m.Variables, m.Files).Shim; shim.Answer != evidence.Yes {
 		return nil, nil
 	}
 	booted, err := m.booted()
 	if err == nil {
-		var all []*certs.Certificate
-		switch all, err = m.vendorCertificates(booted); {
-		case err == nil, errors.Is(err, errVendor):
-			return vendors(booted, all, err)
-		case errors.Is(err, errNoShim):
-			err = nil // another program was started first
+		s := m.shim(booted)
+		switch {
+		case s.err == nil, errors.Is(s.err, errVendor):
+			return []shimProgram{s}, nil
+		case !errors.Is(s.err, errNoShim): // else another program was started first
+			err = s.err
 		}
 	}
 	paths, err := m.otherShims(err)
 	if err != nil {
-		return nil, []NotSeen{{"shim's own certificates", err}}
+		return nil, err
 	}
+	var all []shimProgram
 	for _, p := range paths {
-		all, err := m.vendorCertificates(p)
-		if errors.Is(err, errNoShim) {
-			continue
+		if s := m.shim(p); !errors.Is(s.err, errNoShim) {
+			all = append(all, s)
 		}
-		more, missed := vendors(p, all, err)
-		found, unseen = append(found, more...), append(unseen, missed...)
 	}
-	return found, unseen
+	return all, nil
 }
 
-func vendors(path string, all []*certs.Certificate, err error) (found []Found, unseen []NotSeen) {
-	if err != nil {
-		unseen = append(unseen, NotSeen{"/" + path, err})
-	}
-	for _, c := range all {
-		found = append(found, Found{c, InShim})
-	}
-	return found, unseen
-}
-
-func (m *Machine) vendorCertificates(p string) (all []*certs.Certificate, err error) {
+func (m *Machine) shim(p string) shimProgram {
+	s := shimProgram{path: p}
 	program, err := m.read(p, loaderMax)
 	if err != nil {
-		return nil, err
+		s.err = err
+		return s
 	}
-	ders, err := parseVendor(program)
+	ders, forbidden, err := parseVendor(program)
 	if err != nil {
-		return nil, err
+		s.err = err
+		return s
 	}
+	s.forbidden = forbidden
 	for i, der := range ders {
 		c, err := certs.ParseDER(der)
 		if err != nil {
-			return nil, fmt.Errorf("%w: certificate %d: %w", errVendor, i+1, err)
+			return shimProgram{path: p, err: fmt.Errorf("%w: certificate %d: %w", errVendor, i+1, err)}
 		}
-		all = append(all, c)
+		s.certificates = append(s.certificates, c)
 	}
-	return all, nil
+	return s
 }
 
 // otherShims gives the paths of all programs that may be shim, where the one that started this system was not found, or was none; why says why.
@@ -170,11 +204,11 @@ var (
 
 // parseVendor gives the certificates in shim's section .vendor_cert (shim's cert.S and mok.c). It begins with four numbers of 32 bits:
 // the sizes of what is allowed and of what is forbidden, then where each begins, counted from the start of the section. What is allowed
-// is one DER certificate, which begins with 30 82, or signature lists; what is forbidden is not looked into.
-func parseVendor(program []byte) (ders [][]byte, err error) {
+// is one DER certificate, which begins with 30 82, or signature lists; what is forbidden is given as it is.
+func parseVendor(program []byte) (ders [][]byte, forbidden []byte, err error) {
 	file, err := pe.NewFile(bytes.NewReader(program))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoShim, err)
+		return nil, nil, fmt.Errorf("%w: %w", errNoShim, err)
 	}
 	defer file.Close()
 	section := file.Section(".vendor_cert")
@@ -182,20 +216,20 @@ func parseVendor(program []byte) (ders [][]byte, err error) {
 		section = file.Section(".vendor_") // cut to 8 bytes, without a string table
 	}
 	if section == nil {
-		return nil, errNoShim
+		return nil, nil, errNoShim
 	}
 	content, err := section.Data()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errVendor, err)
+		return nil, nil, fmt.Errorf("%w: %w", errVendor, err)
 	}
 	return parseVendorSection(content)
 }
 
 const vendorHeader = 16
 
-func parseVendorSection(content []byte) ([][]byte, error) {
+func parseVendorSection(content []byte) (ders [][]byte, forbidden []byte, err error) {
 	if len(content) < vendorHeader {
-		return nil, fmt.Errorf("%w: %d bytes instead of at least %d", errVendor, len(content), vendorHeader)
+		return nil, nil, fmt.Errorf("%w: %d bytes instead of at least %d", errVendor, len(content), vendorHeader)
 	}
 	number := func(i int) int64 { return int64(binary.LittleEndian.Uint32(content[4*i:])) }
 	part := func(what string, size, offset int64) ([]byte, error) {
@@ -209,19 +243,18 @@ func parseVendorSection(content []byte) ([][]byte, error) {
 	}
 	allowed, err := part("the certificates", number(0), number(2))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := part("the revocations", number(1), number(3)); err != nil {
-		return nil, err
+	if forbidden, err = part("the revocations", number(1), number(3)); err != nil {
+		return nil, nil, err
 	}
 	if bytes.HasPrefix(allowed, []byte{0x30, 0x82}) {
-		return [][]byte{allowed}, nil
+		return [][]byte{allowed}, forbidden, nil
 	}
 	lists, err := efivars.ParseSignatureLists(allowed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errVendor, err)
+		return nil, nil, fmt.Errorf("%w: %w", errVendor, err)
 	}
-	var ders [][]byte
 	for _, list := range lists {
 		if list.Type != efivars.X509 {
 			continue
@@ -230,5 +263,5 @@ func parseVendorSection(content []byte) ([][]byte, error) {
 			ders = append(ders, signature.Data)
 		}
 	}
-	return ders, nil
+	return ders, forbidden, nil
 }

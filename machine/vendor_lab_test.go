@@ -22,7 +22,7 @@ func TestLabVendor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ders, err := parseVendor(program); err != nil || len(ders) != 1 || !bytes.Equal(ders[0], vendorFixture(t)) {
+		if ders, forbidden, err := parseVendor(program); err != nil || len(ders) != 1 || !bytes.Equal(ders[0], vendorFixture(t)) || len(forbidden) == 0 {
 			t.Errorf("%s: %d certificates, %v", name, len(ders), err)
 		}
 	}

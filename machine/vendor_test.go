@@ -59,7 +59,7 @@ func TestParseVendor(t *testing.T) {
 		"revocations outside": {patched(7, 0xff), nil, errVendor},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := parseVendor(machinetest.Shim(c.section))
+			got, _, err := parseVendor(machinetest.Shim(c.section))
 			if !errors.Is(err, c.err) || !slices.EqualFunc(got, c.want, bytes.Equal) {
 				t.Errorf("%d parts, %v", len(got), err)
 			}
@@ -69,7 +69,7 @@ func TestParseVendor(t *testing.T) {
 		})
 	}
 	for name, program := range map[string][]byte{"MokManager": machinetest.Program(0x8664, ".text"), "text": []byte("text"), "nothing": nil} {
-		if got, err := parseVendor(program); got != nil || !errors.Is(err, errNoShim) {
+		if got, _, err := parseVendor(program); got != nil || !errors.Is(err, errNoShim) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
@@ -141,6 +141,25 @@ func TestVendorAndUser(t *testing.T) {
 	}
 }
 
+// What is built into shim, both ways; what of it cannot be decoded is said beside the rest.
+func TestVendor(t *testing.T) {
+	vendor, hash := named(t, "vendor"), efivars.SignatureList{Type: efivars.SHA256, Signatures: []efivars.Signature{{Data: bytes.Repeat([]byte{1}, 32)}}}
+	made := machinetest.Installed(t)
+	made.ESP(`\EFI\debian\shimx64.efi`, machinetest.Shim(machinetest.VendorSection(vendor, vendorLists(t, hash))))
+	got := in(t, made).Vendor()
+	if got.Err != nil || len(got.Allowed) != 1 || !bytes.Equal(got.Allowed[0], vendor) || len(got.Forbidden) != 1 || !bytes.Equal(got.Forbidden[0].Signatures[0].Data, hash.Signatures[0].Data) {
+		t.Errorf("%+v", got)
+	}
+	made.ESP(`\EFI\debian\shimx64.efi`, machinetest.Shim(machinetest.VendorSection(vendor, []byte("no lists"))))
+	if got := in(t, made).Vendor(); !errors.Is(got.Err, efivars.ErrCorrupt) || len(got.Allowed) != 1 {
+		t.Errorf("%+v", got)
+	}
+	made.Remove("boot/efi/EFI/debian/shimx64.efi")
+	if got := in(t, made).Vendor(); !errors.Is(got.Err, fs.ErrNotExist) {
+		t.Errorf("%+v", got)
+	}
+}
+
 // FuzzVendor: nothing beside an error, and what is given lies in the program.
 func FuzzVendor(f *testing.F) {
 	der := vendorFixture(f)
@@ -154,8 +173,8 @@ func FuzzVendor(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ders, err := parseVendor(data)
-		if err != nil && ders != nil {
+		ders, forbidden, err := parseVendor(data)
+		if err != nil && (ders != nil || forbidden != nil) {
 			t.Fatal("something beside an error")
 		}
 		for _, der := range ders {

@@ -128,3 +128,29 @@ func AuthFromCrypt(s string) (Auth, error) {
 	}
 	return a, nil
 }
+
+// Crypt is the record as a string of crypt(3), $6$salt$hash or $5$…, which AuthFromCrypt reads; empty for other methods.
+func (a Auth) Crypt() string {
+	if a.usable() != nil {
+		return ""
+	}
+	prefix, order, _ := a.Method.crypt()
+	var b strings.Builder
+	b.WriteString(prefix)
+	if a.Rounds != roundsDefault {
+		fmt.Fprintf(&b, "rounds=%d$", a.Rounds)
+	}
+	b.Write(a.Salt)
+	b.WriteByte('$')
+	for at := 0; at < len(order); at += 3 {
+		places := order[at:min(at+3, len(order))]
+		value := 0
+		for i, place := range places {
+			value |= int(a.Hash[place]) << (8 * i)
+		}
+		for i := range (len(places)*8 + 5) / 6 {
+			b.WriteByte(saltLetters[value>>(6*i)&63])
+		}
+	}
+	return b.String()
+}

@@ -30,9 +30,9 @@ func TestStageAndCancelTogether(t *testing.T) {
 					}
 					return
 				}
-				facts := mok.ReadFacts(machine(), noRoot, goodBoot)
+				facts := mok.ReadFacts(machine(), noRoot, goodBoot, mok.Vendor{})
 				facts.Pending = mok.ReadPending(store)
-				p, err := mok.NewPlan(facts, mok.Enrolment{Certificates: [][]byte{der(1000 + i)}})
+				p, err := mok.NewPlan(facts, mok.Wish{Certificates: [][]byte{der(1000 + i)}})
 				if err != nil {
 					return // another request came first, or half of one was seen
 				}

@@ -72,7 +72,16 @@ func auth(t testing.TB, password string) mok.Auth {
 
 func plan(t testing.TB, s efivars.Store, ders [][]byte, timeout *int32) *mok.Plan {
 	t.Helper()
-	p, err := mok.NewPlan(mok.ReadFacts(s, noRoot, goodBoot), mok.Enrolment{Certificates: ders, Timeout: timeout})
+	return planFor(t, s, mok.Wish{Certificates: ders, Timeout: timeout})
+}
+
+func planFor(t testing.TB, s efivars.Store, w mok.Wish) *mok.Plan {
+	t.Helper()
+	root := noRoot
+	if w.Kind == mok.TrustList { // which is told in the table alone
+		root = table(map[string][]byte{"MokListRT": keyList(der(900)), "MokListTrustedRT": {1}})
+	}
+	p, err := mok.NewPlan(mok.ReadFacts(s, root, goodBoot, mok.Vendor{Allowed: [][]byte{der(900)}}), w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ type Request struct {
 	Variable string
 	// Lists is what shall be added or removed, for Enroll, Delete, Block and Unblock.
 	Lists []efivars.SignatureList
-	// Wish is what a switch shall do, in words: "disable validation".
+	// Wish is what a switch shall do, in words: "disable validation"; see [Wish].
 	Wish string
 	// Auth tells whether the request's password is there: Yes when the record has a right size, No when it is missing or
 	// of a size that MokManager takes for success without doing anything, Unknown when it could not be read. Switches
@@ -161,9 +161,9 @@ func (r *Request) decode() {
 		case len(r.raw) != AuthSize && len(r.raw) != LegacySize:
 			r.Err = r.corrupt(fmt.Sprintf("%d bytes instead of %d or %d", len(r.raw), AuthSize, LegacySize))
 		case firstNonZero(r.raw) < 0:
-			r.Wish = "clear password"
+			r.Wish = wishes[Password][0]
 		default:
-			r.Wish = "set password"
+			r.Wish = wishes[Password][1]
 		}
 	}
 }
@@ -172,15 +172,12 @@ func (r *Request) corrupt(why string) error {
 	return &efivars.CorruptError{What: r.Variable + " request", Why: why}
 }
 
-// wish puts the state of a switch into words. The trusted list has it the other way round: 0 is to trust.
+// wish puts the state of a switch into words.
 func (r *Request) wish(state uint32) (string, error) {
-	words := map[Kind][2]string{
-		Validation: {"disable validation", "enable validation"},
-		UseDB:      {"ignore db", "use db"},
-		TrustList:  {"trust list", "do not trust list"},
-	}[r.Kind]
-	if state > 1 {
-		return "", r.corrupt(fmt.Sprintf("state %d instead of 0 or 1", state))
+	for _, on := range []bool{false, true} {
+		if w := (Wish{Kind: r.Kind, On: on}); binary.LittleEndian.Uint32(w.data()) == state {
+			return w.words(), nil
+		}
 	}
-	return words[state], nil
+	return "", r.corrupt(fmt.Sprintf("state %d instead of 0 or 1", state))
 }

@@ -1,7 +1,6 @@
 package mok
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"kkeys/efivars"
@@ -14,13 +13,16 @@ type Write struct {
 	// Size of the data in bytes.
 	Size int
 
-	data []byte // nil for the password record, which Stage is given
+	data   []byte
+	secret bool // Stage adds the password
 }
 
 // Plan is a staging that passed its preflight: what is shown is what is done.
 type Plan struct {
-	// Writes in their order: the password comes last, because alone it means "erase all keys".
+	// Writes in their order: a password record comes last, because alone it means "erase all keys".
 	Writes []Write
+	// Form is the password that Stage wants.
+	Form Form
 	// Keys is how many entries MokManager will show.
 	Keys int
 	// Merged is how many of them were pending already; the new password replaces theirs.
@@ -30,56 +32,81 @@ type Plan struct {
 	// Screens of MokManager to expect.
 	Screens []Screen
 
+	kind Kind
 	// previous is the pending request that the plan adds to, nil if there was none.
 	previous []byte
 }
 
-// NewPlan checks the facts and plans the enrolment; its error is the preflight's *Refusal.
-func NewPlan(f Facts, e Enrolment) (*Plan, error) {
-	if err := f.Preflight(e); err != nil {
+// NewPlan checks the facts and plans the staging; its error is the preflight's *Refusal.
+func NewPlan(f Facts, w Wish) (*Plan, error) {
+	if !w.Kind.valid() {
+		return nil, fmt.Errorf("%w: kind %d", efivars.ErrInvalid, int(w.Kind))
+	}
+	if err := f.Preflight(w); err != nil {
 		return nil, err
 	}
-	pending, _ := f.Pending.Request(Enroll)
-	lists := make([]efivars.SignatureList, len(e.Certificates))
-	for i, der := range e.Certificates {
-		lists[i] = efivars.X509List(efivars.Shim, der)
+	pending, _ := f.Pending.Request(w.Kind)
+	p := &Plan{kind: w.Kind, Form: w.Form(), Merged: pending.Keys(), previous: pending.raw}
+	if w.Timeout != nil {
+		data, err := TimeoutData(*w.Timeout)
+		if err != nil {
+			return nil, err
+		}
+		p.write(Timeout.Name, data, false)
 	}
-	request, err := efivars.EncodeSignatureLists(lists)
-	if err != nil {
-		return nil, err
+	request, auth := kindNames[w.Kind].request, kindNames[w.Kind].auth
+	data := append(w.data(), pending.raw...) // as mokutil orders them: new before old
+	if w.Kind.listed() {
+		all, err := efivars.ParseSignatureLists(data)
+		if err != nil { // shim would store the broken bytes for good
+			return nil, fmt.Errorf("the request would be corrupt: %w", err)
+		}
+		p.Keys = len(all)
 	}
-	request = append(request, pending.raw...) // as mokutil orders them: new before old
-	all, err := efivars.ParseSignatureLists(request)
-	if err != nil { // shim would store the broken bytes for good
-		return nil, fmt.Errorf("the request would be corrupt: %w", err)
+	if request != "" {
+		p.write(request, data, p.Form != NoSecret && auth == "")
 	}
-	p := &Plan{Keys: len(all), Merged: pending.Keys(), previous: pending.raw}
-	if e.Timeout != nil {
-		p.write(Timeout.Name, binary.LittleEndian.AppendUint32(nil, uint32(*e.Timeout)))
+	if auth != "" {
+		p.write(auth, nil, true)
 	}
-	p.write(kindNames[Enroll].request, request)
-	p.Writes = append(p.Writes, Write{Name: Variable(kindNames[Enroll].auth), Attributes: Attributes, Size: AuthSize})
-	p.Screens = enrollScreens(p.Keys, e.Timeout)
-	p.warn(f, len(request))
+	p.Screens = w.screens(p.Keys)
+	p.warn(f, w, len(data))
 	return p, nil
 }
 
-func (p *Plan) write(name string, data []byte) {
-	p.Writes = append(p.Writes, Write{Name: Variable(name), Attributes: Attributes, Size: len(data), data: data})
+// write plans one; a secret comes after the data.
+func (p *Plan) write(name string, data []byte, secret bool) {
+	size := len(data)
+	switch {
+	case secret && p.Form == Typed:
+		size += switchSize - 4
+	case secret:
+		size += AuthSize
+	}
+	p.Writes = append(p.Writes, Write{Name: Variable(name), Attributes: Attributes, Size: size, data: data, secret: secret})
 }
 
-func (p *Plan) warn(f Facts, request int) {
+func (p *Plan) warn(f Facts, w Wish, request int) {
 	warn := func(format string, args ...any) { p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...)) }
 	if p.Merged > 0 {
 		warn("the new password replaces that of %d pending key(s)", p.Merged)
 	}
-	if list := f.State.Enrolled.Size + request + listOverhead; list > variableSoft {
+	if list := f.State.Enrolled.Size + request + listOverhead; w.Kind == Enroll && list > variableSoft {
 		if _, known := f.State.Variables.listLimit(); !known {
 			warn("MokList would have up to %d bytes; some firmware stores no more than %d in a variable", list, variableSoft)
 		}
 	}
-	if !f.State.Blocked.Seen() {
+	if w.Kind == Enroll && !f.State.Blocked.Seen() {
 		warn("shim's blocklist could not be read: a blocked key would be of no use")
+	}
+	if f.Vendor.Err != nil && (w.Kind == Delete || w.Kind == Unblock || w.Kind == Reset || w.Kind == ResetBlocked || w.Kind == Block) {
+		warn("what is built into shim could not be read (%v): MokManager cannot remove that, and says that it failed or, worse, that it did", f.Vendor.Err)
+	}
+	if text := prices[w.Kind][w.On]; text != "" {
+		warn("%s", text)
+	}
+	if n := len(f.Erased(w.Kind)); w.Kind == Reset || w.Kind == ResetBlocked {
+		warn("this erases all that was ever added to the list: %d entries that can be seen", n)
 	}
 	if f.SpaceErr != nil {
 		warn("how much room the firmware has left could not be asked: %v", f.SpaceErr)
@@ -89,36 +116,10 @@ func (p *Plan) warn(f Facts, request int) {
 	}
 }
 
-// Screen is one screen of MokManager (shim's MokManager.c; its texts did not change from shim 15 to 16.1).
-type Screen struct {
-	// Title is the text that identifies the screen.
-	Title string
-	// Items to choose from, the first one preselected; none when something is typed or any key will do.
-	Items []string
-	// Do is what to press or type there.
-	Do string
-}
-
-// enrollScreens are those of enrolling n keys.
-func enrollScreens(n int, timeout *int32) []Screen {
-	var s []Screen
-	if timeout == nil || *timeout != -1 {
-		seconds := int32(10)
-		if timeout != nil {
-			seconds = *timeout
-		}
-		s = append(s, Screen{Title: "Press any key to perform MOK management",
-			Do: fmt.Sprintf("press a key within %d seconds, or the request is gone", seconds)})
-	}
-	items := make([]string, 0, n+1)
-	for i := range n {
-		items = append(items, fmt.Sprintf("View key %d", i))
-	}
-	return append(s,
-		Screen{"Perform MOK management", []string{"Continue boot", "Enroll MOK", "Enroll key from disk", "Enroll hash from disk"}, "choose Enroll MOK"},
-		Screen{"[Enroll MOK]", append(items, "Continue"), "view the keys if you like, then choose Continue"},
-		Screen{"Enroll the key(s)?", []string{"No", "Yes"}, "choose Yes (Escape counts as Yes)"},
-		Screen{"Password:", nil, "type the password and Enter; nothing is shown, the keyboard is a US one"},
-		Screen{"Perform MOK management", []string{"Reboot", "Enroll key from disk", "Enroll hash from disk"}, "choose Reboot"},
-	)
+// prices are what a wish costs that is not about a key, by kind and whether it is to switch on.
+var prices = map[Kind]map[bool]string{
+	Validation: {false: "shim will check nothing that it starts, and the kernel then counts Secure Boot as off: it takes no key from shim, so that modules signed with an enrolled key no longer load where signatures are enforced"},
+	UseDB:      {false: "shim and the kernel will ignore the keys of the firmware's db: what only they vouch for no longer starts, another system's loader among them"},
+	TrustList:  {false: "the kernel will not trust enrolled keys for modules"},
+	Password:   {true: "whether MokManager has a password cannot be seen from the operating system; with one it waits for it without end each time it starts, so that a machine without anybody at it stands still"},
 }

@@ -2,7 +2,6 @@ package mok
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"kkeys/efivars"
@@ -30,21 +29,24 @@ type Facts struct {
 	Space    efivars.Space
 	SpaceErr error
 	Boot     BootChain
+	Vendor   Vendor
 }
 
-// ReadFacts gathers the facts from the variables and the table below the root; the boot chain comes from the caller.
-func ReadFacts(store efivars.Store, root fs.FS, boot BootChain) Facts {
-	f := Facts{State: ReadState(store, root), Pending: ReadPending(store), Boot: boot}
+// Vendor is what is built into the shim that started this system. shim puts it in front of its lists, and MokManager cannot remove it.
+type Vendor struct {
+	// Allowed certificates, in DER, and Forbidden signatures.
+	Allowed   [][]byte
+	Forbidden []efivars.SignatureList
+	// Err says why they are not known, or not all of them; nil when they are.
+	Err error
+}
+
+// ReadFacts gathers the facts from the variables and the table below the root; the boot chain and what is built into shim come
+// from the caller.
+func ReadFacts(store efivars.Store, root fs.FS, boot BootChain, vendor Vendor) Facts {
+	f := Facts{State: ReadState(store, root), Pending: ReadPending(store), Boot: boot, Vendor: vendor}
 	f.Space, f.SpaceErr = store.Space()
 	return f
-}
-
-// Enrolment is a wish to add keys to MokList.
-type Enrolment struct {
-	// Certificates in DER, each parsed by the caller.
-	Certificates [][]byte
-	// Timeout is how many seconds MokManager shall wait for a key, -1 for ever, nil to leave it (10 seconds).
-	Timeout *int32
 }
 
 // Limits in bytes.
@@ -62,21 +64,30 @@ const (
 	derLow = 4 + 256
 )
 
-// Preflight finds every reason not to stage the enrolment, each once; no reasons is a nil error. It reads nothing and
-// writes nothing. The error is a *Refusal.
-func (f Facts) Preflight(e Enrolment) error {
+// Preflight finds every reason not to stage the wish, each once; no reasons is a nil error. It reads nothing and writes nothing. The error is
+// a *Refusal.
+func (f Facts) Preflight(w Wish) error {
 	r := &Refusal{}
 	if err := f.unsupported(); err != nil { // then nothing else can be seen either
 		r.add(ErrCannotTell, err, "%v", err)
 	} else {
 		f.checkBoot(r)
-		f.checkPending(r)
+		f.checkPending(r, w.Kind)
 	}
-	f.checkCertificates(r, e.Certificates)
-	if e.Timeout != nil && *e.Timeout != -1 && *e.Timeout <= 0 {
-		r.add(ErrTimeout, nil, "%d", *e.Timeout)
+	switch w.Kind {
+	case Enroll, Delete, Block, Unblock:
+		f.checkSubjects(r, w)
+	case Reset, ResetBlocked:
+		f.checkReset(r, w.Kind)
+	case Validation, UseDB, TrustList:
+		f.checkSwitch(r, w)
 	}
-	f.checkSizes(r, e)
+	if w.Timeout != nil {
+		if _, err := TimeoutData(*w.Timeout); err != nil {
+			r.add(ErrTimeout, nil, "%d", *w.Timeout)
+		}
+	}
+	f.checkSizes(r, w)
 	if len(r.Reasons) == 0 {
 		return nil
 	}
@@ -126,7 +137,7 @@ func because(f evidence.Reading) string {
 	return " (" + f.Evidence + ")"
 }
 
-func (f Facts) checkPending(r *Refusal) {
+func (f Facts) checkPending(r *Refusal, k Kind) {
 	for _, gap := range f.Pending.NotSeen {
 		if gap.Source != "efivars/"+Timeout.Name {
 			r.add(ErrCannotTell, gap.Err, "what is pending: %s", gap)
@@ -137,79 +148,37 @@ func (f Facts) checkPending(r *Refusal) {
 	}
 	for _, q := range f.Pending.Requests {
 		switch {
+		case q.Kind == k && !k.listed():
+			r.add(ErrAlreadyPending, nil, "%s", q.Variable)
 		case q.Kind == Reset || q.Kind == ResetBlocked:
-			r.add(ErrOrphanAuth, nil, "%s alone, which MokManager offers as %q", q.Variable, "Reset MOK")
-		case q.Kind != Enroll:
+			r.add(ErrOrphanAuth, nil, "%s alone, which MokManager offers as %q", q.Variable, menu[q.Kind])
+		case q.Kind != k:
 			r.add(ErrOtherPending, nil, "%s (%s)", q.Kind, q.Variable)
 		case q.Err != nil:
 			r.add(ErrCorruptPending, q.Err, "%v", q.Err)
 		case q.Auth.Answer == evidence.No:
-			r.add(ErrOrphanRequest, nil, "%s; %s %s", q.Variable, kindNames[Enroll].auth, q.Auth.Evidence)
+			r.add(ErrOrphanRequest, nil, "%s; %s %s", q.Variable, kindNames[k].auth, q.Auth.Evidence)
 		}
 	}
 }
 
-func (f Facts) checkCertificates(r *Refusal, ders [][]byte) {
-	if len(ders) == 0 {
-		r.add(ErrNothing, nil, "no certificate")
+func (f Facts) checkSizes(r *Refusal, w Wish) {
+	pending, _ := f.Pending.Request(w.Kind)
+	request := len(pending.raw) + len(w.data())
+	// shim's list has the vendor's entries too, which are not in the variable: this errs on the safe side by a certificate or two.
+	list, name := request, kindNames[w.Kind].request
+	switch w.Kind {
+	case Enroll:
+		list, name = request+f.State.Enrolled.Size+listOverhead, "MokList"
+	case Block:
+		list, name = request+f.State.Blocked.Size+listOverhead, "MokListX"
 	}
-	enrolled, blocked := f.State.Enrolled, f.State.Blocked
-	switch {
-	case enrolled.Err != nil:
-		r.add(ErrCorruptList, enrolled.Err, "%v", enrolled.Err)
-	case blocked.Err != nil:
-		r.add(ErrCorruptList, blocked.Err, "shim's blocklist: %v", blocked.Err)
-	case !enrolled.Seen() && f.State.Shim.Answer == evidence.Yes:
-		r.add(ErrCannotTell, nil, "which keys are enrolled: MokListRT was not seen")
-	}
-	pending, _ := f.Pending.Request(Enroll)
-	for i, der := range ders {
-		if why := notDER(der); why != "" {
-			r.about(i, ErrNotDER, "%s", why)
-			continue
-		}
-		switch {
-		case contains(ders[:i], der):
-			r.about(i, ErrDuplicate, "")
-		case enrolled.Has(der):
-			r.about(i, ErrAlreadyEnrolled, "in %s", enrolled.Source)
-		case contains(pending.Certificates(), der):
-			r.about(i, ErrAlreadyPending, "in %s", pending.Variable)
-		}
-		if blocked.Has(der) {
-			r.about(i, ErrBlocked, "in %s", blocked.Source)
-		}
-	}
-}
-
-// notDER says why shim would not use these bytes, which MokManager does not check.
-func notDER(der []byte) string {
-	switch {
-	case len(der) < derLow:
-		return fmt.Sprintf("%d bytes, shim uses none under %d", len(der), derLow)
-	case der[0] != 0x30 || der[1] != 0x82:
-		return "it does not begin with 30 82"
-	}
-	if size := 4 + (int(der[2])<<8 | int(der[3])); size != len(der) {
-		return fmt.Sprintf("its header says %d bytes, there are %d", size, len(der))
-	}
-	return ""
-}
-
-func (f Facts) checkSizes(r *Refusal, e Enrolment) {
-	pending, _ := f.Pending.Request(Enroll)
-	request := len(pending.raw)
-	for _, der := range e.Certificates {
-		request += efivars.X509List(efivars.Shim, der).Size()
-	}
-	// MokListRT has the vendor's keys too, which are not in MokList: this errs on the safe side by a certificate or two.
-	list := f.State.Enrolled.Size + request + listOverhead
 	if limit, ok := f.State.Variables.listLimit(); ok {
 		if list > limit {
-			r.add(ErrTooLarge, nil, "MokList would have up to %d bytes, the firmware stores %d", list, limit)
+			r.add(ErrTooLarge, nil, "%s would have up to %d bytes, the firmware stores %d", name, list, limit)
 		}
 	} else if list > variableHard {
-		r.add(ErrTooLarge, nil, "MokList would have up to %d bytes, more than %d is known to fail", list, variableHard)
+		r.add(ErrTooLarge, nil, "%s would have up to %d bytes, more than %d is known to fail", name, list, variableHard)
 	}
 	if need := uint64(request + AuthSize + 4); f.Space.Known() && f.Space.Free < need+reserve {
 		r.add(ErrNoSpace, nil, "%d bytes are free; %d are needed and %d must stay free", f.Space.Free, need, reserve)

@@ -14,7 +14,7 @@ import (
 )
 
 // facts of a machine on which everything is as it should be.
-func facts(m efivars.Store) mok.Facts { return mok.ReadFacts(m, noRoot, goodBoot) }
+func facts(m efivars.Store) mok.Facts { return mok.ReadFacts(m, noRoot, goodBoot, mok.Vendor{}) }
 
 func TestPreflight(t *testing.T) {
 	seed := func(pairs map[string][]byte) func(*mok.Facts) {
@@ -82,7 +82,7 @@ func TestPreflight(t *testing.T) {
 		if test.change != nil {
 			test.change(&f)
 		}
-		e := mok.Enrolment{Certificates: test.ders, Timeout: test.timeout}
+		e := mok.Wish{Certificates: test.ders, Timeout: test.timeout}
 		err := f.Preflight(e)
 		p, perr := mok.NewPlan(f, e)
 		var refusal *mok.Refusal
@@ -116,13 +116,13 @@ func TestPreflightNotDER(t *testing.T) {
 		"no sequence":   odd(func(b []byte) []byte { b[0] = 0x31; return b }),
 		"other length":  odd(func(b []byte) []byte { b[1] = 0x83; return b }),
 	} {
-		err := facts(machine()).Preflight(mok.Enrolment{Certificates: [][]byte{der(1001), b}})
+		err := facts(machine()).Preflight(mok.Wish{Certificates: [][]byte{der(1001), b}})
 		var reason *mok.Reason
-		if !errors.Is(err, mok.ErrNotDER) || !errors.As(err, &reason) || reason.Certificate != 1 {
+		if !errors.Is(err, mok.ErrNotDER) || !errors.As(err, &reason) || reason.Subject != 1 {
 			t.Errorf("%s: %v", why, err)
 		}
 	}
-	if err := facts(machine()).Preflight(mok.Enrolment{Certificates: [][]byte{der(260)}}); err != nil {
+	if err := facts(machine()).Preflight(mok.Wish{Certificates: [][]byte{der(260)}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -133,7 +133,7 @@ func TestPreflightAllReasons(t *testing.T) {
 	f.Boot.HasManager = evidence.Reading{Answer: evidence.No, Evidence: "no such file"}
 	f.Boot.Manager = `\EFI\debian\mmx64.efi`
 	f.Pending.Orphans = []string{"MokXDelAuth"}
-	err := f.Preflight(mok.Enrolment{Certificates: [][]byte{der(1000), der(900), der(1000)}})
+	err := f.Preflight(mok.Wish{Certificates: [][]byte{der(1000), der(900), der(1000)}})
 	for _, want := range []error{mok.ErrMokManagerMissing, mok.ErrOrphanAuth, mok.ErrAlreadyEnrolled, mok.ErrDuplicate, mok.ErrRefused} {
 		if !errors.Is(err, want) {
 			t.Errorf("%v is missing in: %v", want, err)
@@ -149,8 +149,8 @@ func TestPreflightAllReasons(t *testing.T) {
 // Without EFI there is one reason, not one for each variable, and the cause is kept.
 func TestPreflightNoEFI(t *testing.T) {
 	_, err := efivars.Open(t.TempDir() + "/none")
-	f := mok.ReadFacts(efivars.Absent(err), noRoot, mok.BootChain{})
-	err = f.Preflight(mok.Enrolment{Certificates: [][]byte{der(1000)}})
+	f := mok.ReadFacts(efivars.Absent(err), noRoot, mok.BootChain{}, mok.Vendor{})
+	err = f.Preflight(mok.Wish{Certificates: [][]byte{der(1000)}})
 	var refusal *mok.Refusal
 	if !errors.As(err, &refusal) || len(refusal.Reasons) != 1 || !errors.Is(err, mok.ErrCannotTell) ||
 		errors.Is(err, mok.ErrRefused) || !errors.Is(err, efivars.ErrNotSupported) || !errors.Is(err, syscall.ENOENT) {

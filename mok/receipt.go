@@ -26,16 +26,20 @@ type Receipt struct {
 	// Boot is the kernel's boot_id (drivers/char/random.c), a UUID in lower case that is new with each start of a kernel, by kexec too, and
 	// the same after hibernation; empty when it was not known.
 	Boot string
+	// Wish of a switch or about MokManager's own password, in the words of [Wish]; empty for other kinds.
+	Wish string
 	// Certificates that were to be enrolled, deleted, blocked or unblocked; none for other kinds.
 	Certificates []Asked
 }
 
-// Asked is a certificate in a receipt.
+// Asked is a certificate, or a hash, in a receipt.
 type Asked struct {
-	// SHA256 of the whole DER is what identifies it.
+	// SHA256 of the whole DER, or of the hash, is what identifies it.
 	SHA256 [sha256.Size]byte
 	// KeyID in lower-case hex and Name are for people. Both may be empty.
 	KeyID, Name string
+	// File is the absolute path that it came from, to ask for it again; empty when it was in none.
+	File string
 }
 
 // The bounds of a file of receipts.
@@ -44,11 +48,12 @@ const (
 	// bound a job that asks at each update would let the file grow for ever, and with it what every look at it costs.
 	ReceiptsMax = 100
 	// ReceiptsSize is the largest file in bytes. All that the other bounds allow fits.
-	ReceiptsSize = 256 << 10
+	ReceiptsSize = 512 << 10
 
 	askedMax = 256 // certificates in all receipts; firmware stores no request for more
 	keyIDMax = 128 // hex digits
 	nameMax  = 200 // bytes
+	fileMax  = 300 // bytes
 )
 
 // receiptsFormat is the version of the file. A reader refuses any other, since its fields may mean something else.
@@ -67,26 +72,28 @@ type (
 		Kind         string      `json:"kind"`
 		Time         string      `json:"time"`
 		Boot         string      `json:"boot"`
+		Wish         string      `json:"wish,omitempty"`
 		Certificates []askedFile `json:"certificates"`
 	}
 	askedFile struct {
 		SHA256 string `json:"sha256"`
 		KeyID  string `json:"key_id"`
 		Name   string `json:"name"`
+		File   string `json:"file,omitempty"`
 	}
 )
 
-// NewReceipt is a receipt for a request staged now. A boot that is no boot_id is taken for unknown.
-func NewReceipt(k Kind, now time.Time, boot string, certificates ...Asked) Receipt {
+// NewReceipt is a receipt for a wish staged now. A boot that is no boot_id is taken for unknown.
+func NewReceipt(w Wish, now time.Time, boot string, certificates ...Asked) Receipt {
 	if !bootID.MatchString(boot) {
 		boot = ""
 	}
-	return Receipt{Kind: k, Time: now.UTC().Truncate(time.Second), Boot: boot, Certificates: certificates}
+	return Receipt{Kind: w.Kind, Time: now.UTC().Truncate(time.Second), Boot: boot, Wish: w.words(), Certificates: certificates}
 }
 
-// NewAsked describes a certificate for a receipt. What of its name would not be printed is replaced, and a long one is cut; a key id longer
-// than any in use is left out.
-func NewAsked(der []byte, keyID, name string) Asked {
+// NewAsked describes a certificate or a hash for a receipt. What of its name would not be printed is replaced, and a long one is cut; a key id
+// longer than any in use is left out, and so is a path that is not absolute, too long, or would move a cursor.
+func NewAsked(data []byte, keyID, name, file string) Asked {
 	name = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return utf8.RuneError
@@ -100,7 +107,10 @@ func NewAsked(der []byte, keyID, name string) Asked {
 	if len(keyID) > keyIDMax {
 		keyID = ""
 	}
-	return Asked{SHA256: sha256.Sum256(der), KeyID: keyID, Name: name}
+	if !plainFile(file) {
+		file = ""
+	}
+	return Asked{SHA256: sha256.Sum256(data), KeyID: keyID, Name: name, File: file}
 }
 
 // Newest gives the receipts that fit the bounds of a file, dropping the oldest, which stand first.
@@ -113,18 +123,22 @@ func Newest(receipts []Receipt) []Receipt {
 	return receipts[from:]
 }
 
-// Forget takes certificates, given as DER, out of all receipts of a kind, and receipts that are then empty: what was taken back was never
-// answered by anybody.
-func Forget(receipts []Receipt, k Kind, ders [][]byte) []Receipt {
+// Forget takes certificates and hashes, given by their sums, out of all receipts of a kind, and receipts that are then empty: what was taken
+// back was never answered by anybody. Of other kinds it takes the newest receipt.
+func Forget(receipts []Receipt, k Kind, sums [][sha256.Size]byte) []Receipt {
 	var kept []Receipt
-	for _, r := range receipts {
+	newest := -1
+	for i, r := range receipts {
+		if r.Kind == k {
+			newest = i
+		}
+	}
+	for i, r := range receipts {
 		if r.Kind == k && k.listed() {
-			r.Certificates = slices.DeleteFunc(slices.Clone(r.Certificates), func(a Asked) bool {
-				return slices.ContainsFunc(ders, func(der []byte) bool { return sha256.Sum256(der) == a.SHA256 })
-			})
-			if len(r.Certificates) == 0 {
-				continue
-			}
+			r.Certificates = slices.DeleteFunc(slices.Clone(r.Certificates), func(a Asked) bool { return slices.Contains(sums, a.SHA256) })
+		}
+		if r.Kind == k && (k.listed() && len(r.Certificates) == 0 || !k.listed() && i == newest) {
+			continue
 		}
 		kept = append(kept, r)
 	}
@@ -198,7 +212,7 @@ func (f receiptsFile) receipts() ([]Receipt, error) {
 	}
 	var receipts []Receipt
 	for i, from := range f.Receipts {
-		r := Receipt{Kind: kinds, Boot: from.Boot}
+		r := Receipt{Kind: kinds, Boot: from.Boot, Wish: from.Wish}
 		for _, k := range Kinds() {
 			if k.String() == from.Kind {
 				r.Kind = k
@@ -215,7 +229,7 @@ func (f receiptsFile) receipts() ([]Receipt, error) {
 			return nil, fmt.Errorf("receipt %d: %d certificates, more than %d", i, len(from.Certificates), askedMax)
 		}
 		for j, c := range from.Certificates {
-			a := Asked{KeyID: c.KeyID, Name: c.Name}
+			a := Asked{KeyID: c.KeyID, Name: c.Name, File: c.File}
 			if len(c.SHA256) != hex.EncodedLen(len(a.SHA256)) || !isHex(c.SHA256) {
 				return nil, fmt.Errorf("receipt %d, certificate %d: %.80q is no SHA-256 in lower-case hex", i, j, c.SHA256)
 			}
@@ -238,9 +252,9 @@ func EncodeReceipts(receipts []Receipt) ([]byte, error) {
 		if err := r.check(); err != nil {
 			return bad("receipt %d: %w", i, err)
 		}
-		to := receiptFile{Kind: r.Kind.String(), Time: r.Time.Format(timeForm), Boot: r.Boot, Certificates: []askedFile{}}
+		to := receiptFile{Kind: r.Kind.String(), Time: r.Time.Format(timeForm), Boot: r.Boot, Wish: r.Wish, Certificates: []askedFile{}}
 		for _, a := range r.Certificates {
-			to.Certificates = append(to.Certificates, askedFile{hex.EncodeToString(a.SHA256[:]), a.KeyID, a.Name})
+			to.Certificates = append(to.Certificates, askedFile{hex.EncodeToString(a.SHA256[:]), a.KeyID, a.Name, a.File})
 		}
 		asked += len(r.Certificates)
 		file.Receipts = append(file.Receipts, to)
@@ -268,6 +282,8 @@ func (r Receipt) check() error {
 		return errors.New("unknown kind")
 	case r.Kind.listed() != (len(r.Certificates) > 0):
 		return fmt.Errorf("%d certificates to %s", len(r.Certificates), r.Kind)
+	case r.Wish != wishes[r.Kind][0] && r.Wish != wishes[r.Kind][1]:
+		return fmt.Errorf("%.40q is no wish about %s", r.Wish, r.Kind)
 	case r.Time.Location() != time.UTC || r.Time.Nanosecond() != 0 || r.Time.Year() < 0 || r.Time.Year() > 9999:
 		return errors.New("the time is not in UTC and whole seconds")
 	case r.Boot != "" && !bootID.MatchString(r.Boot):
@@ -282,10 +298,16 @@ func (r Receipt) check() error {
 			return fmt.Errorf("certificate %d: key id %.40q is not lower-case hex of at most %d digits", i, a.KeyID, keyIDMax)
 		case len(a.Name) > nameMax || !utf8.ValidString(a.Name) || strings.ContainsFunc(a.Name, unicode.IsControl):
 			return fmt.Errorf("certificate %d: the name is longer than %d bytes, no UTF-8, or moves a cursor", i, nameMax)
+		case a.File != "" && !plainFile(a.File):
+			return fmt.Errorf("certificate %d: the file's path is not absolute, longer than %d bytes, no UTF-8, or moves a cursor", i, fileMax)
 		}
 		seen[a.SHA256] = true
 	}
 	return nil
+}
+
+func plainFile(path string) bool {
+	return strings.HasPrefix(path, "/") && len(path) <= fileMax && utf8.ValidString(path) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }

@@ -1,11 +1,12 @@
 package mok_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"io/fs"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/fstest"
 
 	"kkeys/efivars"
 	"kkeys/efivars/efivarstest"
@@ -102,7 +103,7 @@ func TestFate(t *testing.T) {
 		"no permission":                        {efivars.Absent(syscall.EACCES), nil, now, mok.Unknown, "; MokListRT could not be read$"},
 		"another is enrolled":                  {with("MokListRT", keyList(other)), nil, now, mok.NotAsked, ""},
 	} {
-		f := mok.FateOf(test.receipts, nil, mok.ReadState(test.store, noRoot), mok.ReadPending(test.store), test.boot, mine)
+		f := course(test.receipts, nil, test.store, noRoot, test.boot).Fate(mine)
 		if f.Outcome != test.want {
 			t.Errorf("%s: %s, want %s (%s)", why, f.Outcome, test.want, f.Evidence)
 		}
@@ -111,6 +112,17 @@ func TestFate(t *testing.T) {
 			t.Errorf("%s: source %q of %q", why, f.Source, f.Evidence)
 		}
 	}
+}
+
+func course(receipts []mok.Receipt, unread error, store efivars.Store, root fs.FS, boot string) mok.Course {
+	return mok.Course{Receipts: receipts, Unread: unread, State: mok.ReadState(store, root), Pending: mok.ReadPending(store), Boot: boot, Vendor: mok.Vendor{Allowed: [][]byte{der(900)}}}
+}
+
+func sums(data ...[]byte) (all [][sha256.Size]byte) {
+	for _, d := range data {
+		all = append(all, sha256.Sum256(d))
+	}
+	return all
 }
 
 // says looks for parts, divided by |, in a sentence that is none of the empty ones; a part with $ at its end ends it.
@@ -143,19 +155,19 @@ func (u unreadable) Get(n efivars.Name) (efivars.Attributes, []byte, error) {
 func TestFateOfTheNewest(t *testing.T) {
 	first, second := receipt(mok.Enroll, earlier, der(1000)), receipt(mok.Enroll, now, der(1000), der(1001))
 	receipts := []mok.Receipt{first, second, receipt(mok.Enroll, earlier, der(1001))}
-	f := mok.FateOf(receipts, nil, mok.ReadState(machine(), noRoot), mok.ReadPending(machine()), now, der(1000))
+	f := course(receipts, nil, machine(), noRoot, now).Fate(der(1000))
 	if f.Outcome != mok.Withdrawn || f.Source != mok.ReceiptsFile {
 		t.Errorf("%+v", f)
 	}
 	root := table(map[string][]byte{"MokListRT": keyList(der(900), der(1000))})
-	f = mok.FateOf(receipts, nil, mok.ReadState(machine(), root), mok.ReadPending(machine()), now, der(1000))
+	f = course(receipts, nil, machine(), root, now).Fate(der(1000))
 	if f.Outcome != mok.Enrolled || f.Source != "mok-variables/MokListRT" {
 		t.Errorf("%+v", f)
 	}
 	// A list that shim did not make is not believed.
 	m := machine()
 	m.Seed(mok.Variable("MokListRT"), mok.Attributes, keyList(der(1000)))
-	if f := mok.FateOf(receipts, nil, mok.ReadState(m, fstest.MapFS{}), mok.ReadPending(m), now, der(1000)); f.Outcome != mok.Unknown {
+	if f := course(receipts, nil, m, noRoot, now).Fate(der(1000)); f.Outcome != mok.Unknown {
 		t.Errorf("%+v", f)
 	}
 	if f := (mok.Fate{}); f.Outcome != mok.Unknown || f.Outcome.String() != "unknown" {
@@ -168,7 +180,7 @@ func TestFateThroughTheBoots(t *testing.T) {
 	m := machine()
 	var receipts []mok.Receipt
 	fate := func(boot string) mok.Outcome {
-		return mok.FateOf(receipts, nil, mok.ReadState(m, noRoot), mok.ReadPending(m), boot, der(1000)).Outcome
+		return course(receipts, nil, m, noRoot, boot).Fate(der(1000)).Outcome
 	}
 	expect := func(boot string, want mok.Outcome) {
 		t.Helper()
@@ -187,7 +199,7 @@ func TestFateThroughTheBoots(t *testing.T) {
 	}
 	expect(earlier, mok.Withdrawn)
 	expect(now, mok.Declined)
-	receipts = mok.Forget(receipts, mok.Enroll, pending.Certificates())
+	receipts = mok.Forget(receipts, mok.Enroll, sums(pending.Certificates()...))
 	expect(earlier, mok.NotAsked)
 	stage(t, m, [][]byte{der(1000)}, "p", nil)
 	receipts = append(receipts, receipt(mok.Enroll, now, der(1000)))
@@ -204,7 +216,7 @@ func with(seeds ...any) *efivarstest.Memory {
 	m := machine()
 	for i := 0; i < len(seeds); i += 2 {
 		a := mok.Attributes
-		if name := seeds[i].(string); strings.HasSuffix(name, "RT") {
+		if name := seeds[i].(string); strings.HasSuffix(name, "RT") || name == "MokIgnoreDB" {
 			a = volatile
 		}
 		m.Seed(mok.Variable(seeds[i].(string)), a, seeds[i+1].([]byte))
@@ -227,7 +239,7 @@ func TestFateWithoutReceipts(t *testing.T) {
 		"neither":                 {machine(), mok.Unknown, "neither enrolled nor pending; whether it was asked for cannot be told: no permission"},
 		"a password that is left": {with("MokAuth", make([]byte, mok.AuthSize)), mok.Unknown, "neither enrolled nor pending; whether it was asked for cannot be told: no permission"},
 	} {
-		f := mok.FateOf(nil, unread, mok.ReadState(c.store, noRoot), mok.ReadPending(c.store), now, mine)
+		f := course(nil, unread, c.store, noRoot, now).Fate(mine)
 		if f.Outcome != c.want || f.Evidence != c.says || f.Source == "" {
 			t.Errorf("%s: %s: %s (%s)", why, f.Outcome, f.Evidence, f.Source)
 		}

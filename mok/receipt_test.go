@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,9 +29,9 @@ var noon = time.Date(2026, 7, 29, 12, 0, 1, 999, time.FixedZone("two hours east"
 func receipt(k mok.Kind, boot string, ders ...[]byte) mok.Receipt {
 	var asked []mok.Asked
 	for i, der := range ders {
-		asked = append(asked, mok.NewAsked(der, fmt.Sprintf("%04x", i), "CN=one & <two>"))
+		asked = append(asked, mok.NewAsked(der, fmt.Sprintf("%04x", i), "CN=one & <two>", ""))
 	}
-	return mok.NewReceipt(k, noon, boot, asked...)
+	return mok.NewReceipt(mok.Wish{Kind: k}, noon, boot, asked...)
 }
 
 func encoded(t testing.TB, receipts ...mok.Receipt) []byte {
@@ -149,6 +150,10 @@ func TestReceiptsNotWritten(t *testing.T) {
 		"no boot_id":       func(r *mok.Receipt) { r.Boot = "now" },
 		"no certificates":  func(r *mok.Receipt) { r.Certificates = nil },
 		"a certificate":    func(r *mok.Receipt) { r.Kind = mok.Reset },
+		"no such wish":     func(r *mok.Receipt) { r.Wish = "enable validation" },
+		"another's wish":   func(r *mok.Receipt) { r.Kind, r.Certificates, r.Wish = mok.UseDB, nil, "enable validation" },
+		"a relative path":  func(r *mok.Receipt) { r.Certificates[0].File = "der" },
+		"a path with bell": func(r *mok.Receipt) { r.Certificates[0].File = "/\a" },
 		"no UTF-8":         func(r *mok.Receipt) { r.Certificates[0].Name = "\xff" },
 		"no hex":           func(r *mok.Receipt) { r.Certificates[0].KeyID = "xx" },
 		"twice":            func(r *mok.Receipt) { r.Certificates = append(r.Certificates, r.Certificates[0]) },
@@ -170,18 +175,18 @@ func TestReceiptsNotWritten(t *testing.T) {
 func many(n int) []mok.Asked {
 	var all []mok.Asked
 	for i := range n {
-		all = append(all, mok.NewAsked(fmt.Append(nil, i), strings.Repeat("0f", 64), strings.Repeat(`"`, 300)))
+		all = append(all, mok.NewAsked(fmt.Append(nil, i), strings.Repeat("0f", 64), strings.Repeat(`"`, 300), "/"+strings.Repeat(`"`, 299)))
 	}
 	return all
 }
 
 // What a hostile certificate calls itself can be written and shown.
 func TestAsked(t *testing.T) {
-	a := mok.NewAsked([]byte("der"), strings.Repeat("00", 65), "a\x1b[31m\n\u202e\xff\u009b"+strings.Repeat("ö", 200))
-	if a.SHA256 != sha256.Sum256([]byte("der")) || a.KeyID != "" || !strings.HasPrefix(a.Name, "a\ufffd[31m\ufffd\ufffd\ufffd\ufffdö") || len(a.Name) > 200 || len(a.Name) < 199 {
+	a := mok.NewAsked([]byte("der"), strings.Repeat("00", 65), "a\x1b[31m\n\u202e\xff\u009b"+strings.Repeat("ö", 200), "relative")
+	if a.SHA256 != sha256.Sum256([]byte("der")) || a.KeyID != "" || a.File != "" || !strings.HasPrefix(a.Name, "a\ufffd[31m\ufffd\ufffd\ufffd\ufffdö") || len(a.Name) > 200 || len(a.Name) < 199 {
 		t.Errorf("%+v", a)
 	}
-	r := mok.NewReceipt(mok.Enroll, noon, "something else\n", a)
+	r := mok.NewReceipt(mok.Wish{}, noon, "something else\n", a)
 	if r.Boot != "" {
 		t.Errorf("boot %q", r.Boot)
 	}
@@ -203,7 +208,7 @@ func TestNewest(t *testing.T) {
 	encoded(t, got...)
 	var large []mok.Receipt
 	for range 60 {
-		large = append(large, mok.NewReceipt(mok.Enroll, noon, now, many(10)...))
+		large = append(large, mok.NewReceipt(mok.Wish{}, noon, now, many(10)...))
 	}
 	got = mok.Newest(append(large, receipts[:1]...))
 	if len(got) != 26 || !reflect.DeepEqual(got[25], receipts[0]) {
@@ -215,9 +220,9 @@ func TestNewest(t *testing.T) {
 	// As much as there can be.
 	var most []mok.Receipt
 	for range mok.ReceiptsMax - 1 {
-		most = append(most, mok.NewReceipt(mok.ResetBlocked, noon, now))
+		most = append(most, mok.NewReceipt(mok.Wish{Kind: mok.ResetBlocked}, noon, now))
 	}
-	b := encoded(t, append(most, mok.NewReceipt(mok.Unblock, noon, now, many(256)...))...)
+	b := encoded(t, append(most, mok.NewReceipt(mok.Wish{Kind: mok.Unblock}, noon, now, many(256)...))...)
 	if len(b) > mok.ReceiptsSize {
 		t.Errorf("%d bytes, more than %d", len(b), mok.ReceiptsSize)
 	}
@@ -231,7 +236,7 @@ func TestForget(t *testing.T) {
 		receipt(mok.Enroll, earlier, der(900)), receipt(mok.Delete, earlier, der(900)), receipt(mok.Reset, earlier), receipt(mok.Enroll, now, der(900), der(901)),
 	}
 	before := encoded(t, receipts...)
-	got := mok.Forget(receipts, mok.Enroll, [][]byte{der(900), der(905)})
+	got := mok.Forget(receipts, mok.Enroll, sums(der(900), der(905)))
 	want := []mok.Receipt{receipts[1], receipts[2], {Kind: mok.Enroll, Time: receipts[3].Time, Boot: now, Certificates: receipts[3].Certificates[1:]}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
@@ -242,14 +247,15 @@ func TestForget(t *testing.T) {
 	if got := mok.Forget(receipts, mok.Enroll, nil); !reflect.DeepEqual(got, receipts) {
 		t.Errorf("%+v", got)
 	}
-	if got := mok.Forget(receipts[2:3], mok.Reset, [][]byte{der(900)}); len(got) != 1 {
+	twice := append(slices.Clone(receipts), receipt(mok.Reset, now))
+	if got := mok.Forget(twice, mok.Reset, nil); !reflect.DeepEqual(got, receipts) { // the older one still tells what was erased
 		t.Errorf("%+v", got)
 	}
 }
 
 func FuzzParseReceipts(f *testing.F) {
 	seeds := hostile(f)
-	seeds["good"] = encoded(f, receipt(mok.Enroll, earlier, der(900), der(901)), receipt(mok.Password, ""), receipt(mok.Delete, now, der(900)))
+	seeds["good"] = encoded(f, receipt(mok.Enroll, earlier, der(900), der(901)), receipt(mok.Password, ""), mok.NewReceipt(mok.Wish{Kind: mok.TrustList, On: true}, noon, now), mok.NewReceipt(mok.Wish{}, noon, now, many(1)...), receipt(mok.Delete, now, der(900)))
 	if len(seeds) < 30 {
 		f.Fatalf("%d seeds", len(seeds))
 	}

@@ -34,7 +34,7 @@ var (
 	ErrCorruptList = errors.New("the enrolled list is corrupt")
 	// ErrAlreadyEnrolled: the certificate is in MokListRT.
 	ErrAlreadyEnrolled = errors.New("already enrolled")
-	// ErrAlreadyPending: the certificate is in MokNew.
+	// ErrAlreadyPending: the same is pending: the certificate in MokNew, a reset, a switch.
 	ErrAlreadyPending = errors.New("already pending")
 	// ErrBlocked: the certificate is in MokListXRT.
 	ErrBlocked = errors.New("blocked by shim's blocklist")
@@ -49,7 +49,13 @@ var (
 	// ErrTimeout: a timeout that is a trap: with 0 a key in the first second loses the request.
 	ErrTimeout = errors.New("timeout must be -1 or more than 0")
 	// ErrNothing: no certificate was given.
-	ErrNothing = errors.New("nothing to enroll")
+	ErrNothing = errors.New("nothing to ask for")
+	// ErrNotListed: what shall be taken from a list is not in it; a certificate that was made again for the same key is another one.
+	ErrNotListed = errors.New("not in the list")
+	// ErrVendor: it is built into shim by its vendor.
+	ErrVendor = errors.New("built into shim by its vendor")
+	// ErrNoChange: it is so already, and MokManager would fail.
+	ErrNoChange = errors.New("nothing would change")
 )
 
 // Reason is one reason not to stage. errors.Is finds Err, its family, and what Cause wraps.
@@ -58,8 +64,8 @@ type Reason struct {
 	Err error
 	// Detail says what was seen.
 	Detail string
-	// Certificate is the index of the certificate that it is about, -1 if it is about none.
-	Certificate int
+	// Subject is the index of the certificate that it is about, or, counted on from the certificates, of the hash; -1 if it is about none.
+	Subject int
 	// Cause is an error under it, or nil.
 	Cause error
 }
@@ -104,12 +110,12 @@ func (r *Refusal) Unwrap() []error {
 	return errs
 }
 
-// add notes a reason that is about no certificate.
+// add notes a reason that is about none of them.
 func (r *Refusal) add(err, cause error, format string, args ...any) {
-	r.Reasons = append(r.Reasons, &Reason{Err: err, Detail: fmt.Sprintf(format, args...), Certificate: -1, Cause: cause})
+	r.Reasons = append(r.Reasons, &Reason{Err: err, Detail: fmt.Sprintf(format, args...), Subject: -1, Cause: cause})
 }
 
-// about notes a reason about a certificate.
+// about notes a reason about a certificate or hash.
 func (r *Refusal) about(i int, err error, format string, args ...any) {
-	r.Reasons = append(r.Reasons, &Reason{Err: err, Detail: fmt.Sprintf(format, args...), Certificate: i})
+	r.Reasons = append(r.Reasons, &Reason{Err: err, Detail: fmt.Sprintf(format, args...), Subject: i})
 }

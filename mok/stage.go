@@ -104,36 +104,32 @@ func put(store efivars.Store, n efivars.Name, v value) error {
 // snapshot is the values of a plan's variables before it, in the order of its writes.
 type snapshot []value
 
-// Stage carries the plan out with this password record: each variable in one write, read back and compared. When anything
-// fails, what was there is put back; the error is then a *StageError, except before the first write (ErrMethod for a record
-// that MokManager could not check). A password is never left without its request.
-func (p *Plan) Stage(store efivars.Store, auth Auth) error {
-	if err := auth.usable(); err != nil {
-		return err
-	}
-	record, err := auth.Encode()
+// Stage carries the plan out with this password, nil where none is asked for: each variable in one write, read back and compared. When
+// anything fails, what was there is put back; the error is then a *StageError, except before the first write (ErrPassword and ErrMethod for a
+// password that MokManager could not check, ErrInvalid of efivars for one of another form). A password is never left without its request.
+func (p *Plan) Stage(store efivars.Store, secret Secret) error {
+	p, err := p.with(secret)
 	if err != nil {
 		return err
 	}
-	p = p.with(record)
 	unlock, err := exclusive(store)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := unchanged(store); err != nil {
+	if err := alone(store, p.kind); err != nil {
 		return err
 	}
 	before := make(snapshot, len(p.Writes))
 	for i, w := range p.Writes {
-		var err error
 		if before[i], err = read(store, w.Name); err != nil {
 			return fmt.Errorf("before staging: %w", err)
 		}
-		switch {
-		case w.Name.Name == kindNames[Enroll].request && !bytes.Equal(before[i].data, p.previous):
-			return fmt.Errorf("%w: %s", ErrChanged, w.Name.Name)
-		case w.Name.Name == kindNames[Enroll].auth && before[i].there != (p.previous != nil):
+		was := before[i].there == (p.previous != nil)
+		if w.Name.Name == kindNames[p.kind].request {
+			was = was && bytes.Equal(before[i].data, p.previous)
+		}
+		if w.Name != Timeout && !was {
 			return fmt.Errorf("%w: %s", ErrChanged, w.Name.Name)
 		}
 	}
@@ -151,26 +147,32 @@ func (p *Plan) Stage(store efivars.Store, auth Auth) error {
 			return p.undo(store, before, "look at "+w.Name.Name+" again", errors.Join(ErrChanged, err))
 		}
 	}
+	if err := alone(store, p.kind); err != nil {
+		return p.undo(store, before, "look for other requests again", err)
+	}
 	return nil
 }
 
-// replaced tells whether request and password are both there and both somebody else's: a whole request, which is not ours to take back.
-func (p *Plan) replaced(store efivars.Store) bool {
-	others := 0
-	for _, w := range p.Writes {
-		if got, err := read(store, w.Name); err == nil && got.there && w.Name != Timeout && !got.equal(w.value()) {
-			others++
-		}
-	}
-	return others == 2
+// critical are the plan's writes without MokTimeout, which harms nobody.
+func (p *Plan) critical() []Write {
+	return slices.DeleteFunc(slices.Clone(p.Writes), func(w Write) bool { return w.Name == Timeout })
 }
 
-// unchanged looks again, now that nobody else with the lock can write: another kind of request may have come while the password was asked
-// for, and of two kinds MokManager loses one.
-func unchanged(store efivars.Store) error {
+// replaced tells whether all variables of the request are there and somebody else's: a whole request, which is not ours to take back.
+func (p *Plan) replaced(store efivars.Store) bool {
+	for _, w := range p.critical() {
+		if got, err := read(store, w.Name); err != nil || !got.there || got.equal(w.value()) {
+			return false
+		}
+	}
+	return true
+}
+
+// alone looks for requests of another kind, now that nobody else with the lock can write: of two kinds MokManager loses one.
+func alone(store efivars.Store, k Kind) error {
 	pending := ReadPending(store)
 	for _, r := range pending.Requests {
-		if r.Kind != Enroll {
+		if r.Kind != k {
 			return fmt.Errorf("%w: %s", ErrChanged, r.Variable)
 		}
 	}
@@ -179,7 +181,7 @@ func unchanged(store efivars.Store) error {
 	}
 	for _, gap := range pending.NotSeen {
 		if gap.Source != "efivars/"+Timeout.Name {
-			return fmt.Errorf("before staging: %w", gap.Err)
+			return fmt.Errorf("look for other requests: %w", gap.Err)
 		}
 	}
 	return nil
@@ -193,26 +195,37 @@ func exclusive(store efivars.Store) (unlock func(), err error) {
 	return func() {}, nil
 }
 
-// with is the plan with its password record filled in.
-func (p *Plan) with(record []byte) *Plan {
-	filled := *p
-	filled.Writes = slices.Clone(p.Writes)
-	for i := range filled.Writes {
-		if filled.Writes[i].Name.Name == kindNames[Enroll].auth {
-			filled.Writes[i].data = record
+// with is the plan with its password filled in.
+func (p *Plan) with(secret Secret) (*Plan, error) {
+	form, record := NoSecret, []byte(nil)
+	if secret != nil {
+		form = secret.form()
+		var err error
+		if record, err = secret.encode(); err != nil {
+			return nil, err
 		}
 	}
-	return &filled
+	if form != p.Form {
+		return nil, fmt.Errorf("%w: a password of another form than the plan's", efivars.ErrInvalid)
+	}
+	filled := *p
+	filled.Writes = slices.Clone(p.Writes)
+	for i, w := range filled.Writes {
+		if w.secret {
+			filled.Writes[i].data = append(bytes.Clone(w.data), record...)
+		}
+	}
+	return &filled, nil
 }
 
 func (w Write) value() value { return value{true, w.Attributes, w.data} }
 
-// undo puts the snapshot back. When that fails too, password and request are deleted, unless both are what they were.
+// undo puts the snapshot back. When that fails too, the request is deleted, its password first, unless both are what they were.
 func (p *Plan) undo(store efivars.Store, before snapshot, step string, cause error) error {
 	e := &StageError{Step: step, Err: cause}
 	e.RestoreErr = p.restore(store, before)
 	if e.RestoreErr != nil && !p.asBefore(store, before) {
-		if err := remove(store, kindNames[Enroll].auth, kindNames[Enroll].request); err != nil {
+		if err := p.remove(store); err != nil {
 			e.RestoreErr = errors.Join(e.RestoreErr, err)
 		}
 	}
@@ -238,22 +251,21 @@ func (p *Plan) restore(store efivars.Store, before snapshot) error {
 	return nil
 }
 
-// asBefore reports whether request and password are what they were.
+// asBefore reports whether the variables of the request are what they were.
 func (p *Plan) asBefore(store efivars.Store, before snapshot) bool {
-	for i := len(p.Writes) - 2; i < len(p.Writes); i++ {
-		got, err := read(store, p.Writes[i].Name)
-		if err != nil || !got.equal(before[i]) {
+	for i, w := range p.Writes {
+		if got, err := read(store, w.Name); w.Name != Timeout && (err != nil || !got.equal(before[i])) {
 			return false
 		}
 	}
 	return true
 }
 
-// remove deletes variables in this order and stops at the first that will not go.
-func remove(store efivars.Store, names ...string) error {
-	for _, name := range names {
-		if err := put(store, Variable(name), value{}); err != nil {
-			return fmt.Errorf("remove %s: %w", name, err)
+// remove deletes the variables of the request, the last first, and stops at the first that will not go.
+func (p *Plan) remove(store efivars.Store) error {
+	for _, w := range slices.Backward(p.critical()) {
+		if err := put(store, w.Name, value{}); err != nil {
+			return fmt.Errorf("remove %s: %w", w.Name.Name, err)
 		}
 	}
 	return nil

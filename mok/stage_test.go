@@ -109,36 +109,75 @@ var effects = map[string]efivarstest.Effect{
 	"refused": efivarstest.Refused, "applied": efivarstest.Applied, "lie": efivarstest.Lie, "truncated": efivarstest.Truncated,
 }
 
-// TestStageFaults lets every operation of a staging fail in every way, once and for good, with nothing pending and with a
-// request to merge; and looks at the store after each operation, as if the power failed there.
-func TestStageFaults(t *testing.T) {
+// staging is a wish with its password, on a machine where it can be staged.
+type staging struct {
+	start  *efivarstest.Memory
+	wish   mok.Wish
+	secret mok.Secret
+}
+
+// stagings are all kinds, fresh, and joined to what is pending where that can be.
+func stagings(t *testing.T) map[string]staging {
 	seconds := int32(60)
-	fresh := machine()
-	merging := machine()
-	stage(t, merging, [][]byte{der(1001)}, "old", nil)
-	merging.Seed(mok.Timeout, 7, []byte{30, 0, 0, 0})
-	record := auth(t, "new")
-	for name, start := range map[string]*efivarstest.Memory{"nothing pending": fresh, "merging": merging} {
-		trial := start.Clone()
-		p := plan(t, trial, [][]byte{der(1000)}, &seconds)
-		planned := trial.Operations()
-		if err := p.Stage(trial, record); err != nil {
+	hash := bytes.Repeat([]byte{7}, 32)
+	hashes, _ := efivars.EncodeSignatureLists([]efivars.SignatureList{{Type: efivars.SHA256, Signatures: []efivars.Signature{{Owner: efivars.Shim, Data: hash}}}})
+	full := func() *efivarstest.Memory {
+		return with("MokListRT", keyList(der(900), der(1001), der(1002)), "MokListXRT", slices.Concat(keyList(der(1005), der(1006)), hashes))
+	}
+	merging := map[mok.Kind]*efivarstest.Memory{mok.Enroll: machine(), mok.Delete: full(), mok.Block: full(), mok.Unblock: full()}
+	all := map[string]staging{}
+	for k, m := range merging {
+		before, now := der(1002), der(1001)
+		switch k {
+		case mok.Enroll, mok.Block:
+			before, now = der(1010), der(1011)
+		case mok.Unblock:
+			before, now = der(1005), der(1006)
+		}
+		w := mok.Wish{Kind: k, Certificates: [][]byte{now}, Timeout: &seconds}
+		all[k.String()] = staging{m.Clone(), w, auth(t, "new")}
+		if err := planFor(t, m, mok.Wish{Kind: k, Certificates: [][]byte{before}}).Stage(m, auth(t, "old")); err != nil {
 			t.Fatal(err)
 		}
+		m.Seed(mok.Timeout, 7, []byte{30, 0, 0, 0})
+		all[k.String()+", merging"] = staging{m, w, auth(t, "new")}
+	}
+	all["unblock a hash"] = staging{full(), mok.Wish{Kind: mok.Unblock, Hashes: [][]byte{hash}}, auth(t, "new")}
+	all["reset"] = staging{full(), mok.Wish{Kind: mok.Reset, Timeout: &seconds}, auth(t, "new")}
+	all["reset blocklist"] = staging{full(), mok.Wish{Kind: mok.ResetBlocked, Timeout: &seconds}, auth(t, "new")}
+	all["set password"] = staging{full(), mok.Wish{Kind: mok.Password, On: true, Timeout: &seconds}, auth(t, "new")}
+	all["clear password"] = staging{full(), mok.Wish{Kind: mok.Password, Timeout: &seconds}, nil}
+	for k, on := range map[mok.Kind]bool{mok.Validation: false, mok.UseDB: false, mok.TrustList: false} {
+		all[k.String()] = staging{full(), mok.Wish{Kind: k, On: on, Timeout: &seconds}, mok.Characters("eight or more")}
+	}
+	return all
+}
+
+// TestStageFaults lets every operation of every staging fail in every way, once and for good; and looks at the store after each operation, as
+// if the power failed there.
+func TestStageFaults(t *testing.T) {
+	for name, s := range stagings(t) {
+		trial := s.start.Clone()
+		p := planFor(t, trial, s.wish)
+		planned := trial.Operations()
+		if err := p.Stage(trial, s.secret); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
 		done, operations := trial.Dump(), trial.Operations()-planned
-		if operations != 13+3+2*3+2*3 { // thirteen looks for other requests; three snapshots; three times write and read back; twice three last looks
+		if n := len(p.Writes); operations != 13+n+2*n+1+n+13 { // twice thirteen looks for other requests; snapshots; write and read back; whose they are; last looks
 			t.Errorf("%s: %d operations", name, operations)
 		}
 		for at := 1; at <= operations+12; at++ { // beyond the end: failures while restoring come with Sticky
 			for effectName, effect := range effects {
 				for _, sticky := range []bool{false, true} {
-					m := start.Clone()
+					m := s.start.Clone()
 					m.Fault = &efivarstest.Fault{At: at, Effect: effect, Sticky: sticky}
-					m.After = func() { harmless(t, m, name+", "+effectName+", in between") }
-					err := p.Stage(m, record)
+					if s.wish.Kind != mok.Reset && s.wish.Kind != mok.ResetBlocked { // which are what is feared elsewhere
+						m.After = func() { harmless(t, m, name+", "+effectName+", in between") }
+					}
+					err := p.Stage(m, s.secret)
 					m.Fault, m.After = nil, nil
-					harmless(t, m, name)
-					checkOutcome(t, name+", "+effectName, m, start.Dump(), done, err)
+					checkOutcome(t, name+", "+effectName, m, s.start.Dump(), done, err)
 				}
 			}
 		}
@@ -185,26 +224,23 @@ func checkOutcome(t *testing.T, when string, m *efivarstest.Memory, before, done
 
 // TestRestoreFaults fails a write and then every single operation of the restoring.
 func TestRestoreFaults(t *testing.T) {
-	seconds := int32(60)
-	merging := machine()
-	stage(t, merging, [][]byte{der(1001)}, "old", nil)
-	record := auth(t, "new")
-	for name, start := range map[string]*efivarstest.Memory{"nothing pending": machine(), "merging": merging} {
-		p := plan(t, start.Clone(), [][]byte{der(1000)}, &seconds)
-		done := start.Clone()
-		if err := p.Stage(done, record); err != nil {
+	for name, c := range stagings(t) {
+		p := planFor(t, c.start.Clone(), c.wish)
+		done := c.start.Clone()
+		if err := p.Stage(done, c.secret); err != nil {
 			t.Fatal(err)
 		}
-		for first := 4; first <= 9; first++ {
+		for first := 13 + len(p.Writes) + 1; first <= 13+3*len(p.Writes); first++ {
 			for second := first + 1; second <= first+16; second++ {
 				for effectName, effect := range effects {
-					m := start.Clone()
+					m := c.start.Clone()
 					s := &twice{Memory: m, first: first, second: second, effect: effect}
-					m.After = func() { harmless(t, m, name+" in between") }
-					err := p.Stage(s, record)
+					if c.wish.Kind != mok.Reset && c.wish.Kind != mok.ResetBlocked {
+						m.After = func() { harmless(t, m, name+" in between") }
+					}
+					err := p.Stage(s, c.secret)
 					m.Fault, m.After = nil, nil
-					harmless(t, m, name)
-					checkOutcome(t, name+", "+effectName, m, start.Dump(), done.Dump(), err)
+					checkOutcome(t, name+", "+effectName, m, c.start.Dump(), done.Dump(), err)
 					checkGivenUp(t, name+", "+effectName, err)
 				}
 			}
@@ -219,9 +255,12 @@ func checkGivenUp(t *testing.T, when string, err error) {
 	if !errors.As(err, &failed) || failed.Restored {
 		return
 	}
-	request, password := failed.Now[1].Content, failed.Now[2].Content
-	kept := strings.HasSuffix(request, "as before") && strings.HasSuffix(password, "as before")
-	gone := strings.HasPrefix(request, "absent") && strings.HasPrefix(password, "absent")
+	kept, gone := true, true
+	for _, now := range failed.Now {
+		if now.Variable != "MokTimeout" {
+			kept, gone = kept && strings.HasSuffix(now.Content, "as before"), gone && strings.HasPrefix(now.Content, "absent")
+		}
+	}
 	if !kept && !gone {
 		t.Errorf("%s: %v", when, err)
 	}

@@ -69,7 +69,8 @@ func (f Facts) overShim(found location) []Gate {
 
 // enrolledGate tells whether shim has the certificate, or what became of the request.
 func enrolledGate(f Facts) Gate {
-	fate := mok.FateOf(f.Receipts, f.ReceiptsErr, *f.Firmware, f.Pending, f.Kernel.BootID, f.Certificate.Raw)
+	course := mok.Course{Receipts: f.Receipts, Unread: f.ReceiptsErr, State: *f.Firmware, Pending: f.Pending, Boot: f.Kernel.BootID}
+	fate := course.Fate(f.Certificate.Raw)
 	gate := Gate{Name: GateEnrolled, Result: Fail, Evidence: fate.Evidence, Source: fate.Source}
 	switch fate.Outcome {
 	case mok.Enrolled:

@@ -64,7 +64,7 @@ const boot, earlier = "00000000-0000-4000-8000-000000000001", "00000000-0000-400
 // asked is the receipt of an enrolment asked for in a boot.
 func asked(f *Facts, when string) {
 	f.Firmware.Enrolled = listOf()
-	f.Receipts = []mok.Receipt{mok.NewReceipt(mok.Enroll, time.Unix(1e9, 0), when, mok.NewAsked(f.Certificate.Raw, "", ""))}
+	f.Receipts = []mok.Receipt{mok.NewReceipt(mok.Wish{}, time.Unix(1e9, 0), when, mok.NewAsked(f.Certificate.Raw, "", "", ""))}
 }
 
 // pending makes an enrolment of these certificates wait for MokManager.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -22,10 +21,13 @@ type cancelDocument struct {
 
 func (s *session) cancel() *cli.Command {
 	return &cli.Command{
-		Name:  "cancel",
-		Usage: "take back what is staged for MokManager",
-		Description: "Removes every pending request, the password before its request, and passwords that were left over. Exit code 0: nothing\n" +
-			"is pending any more.",
+		Name:      "cancel",
+		Usage:     "take back what is staged for MokManager",
+		ArgsUsage: "[KIND…]",
+		Description: "Removes every pending request, or those of the kinds named as `kkeys pending` does, the password before its request,\n" +
+			"and passwords that were left over. Requests that nobody confirmed are then forgotten too. Exit code 0: nothing of\n" +
+			"these kinds is pending any more.",
+		UsageText: "   kkeys cancel\n   kkeys cancel enroll",
 		Action: func(c *cli.Context) error {
 			document := &cancelDocument{Removed: []string{}, Kinds: []string{}, Warnings: []string{}}
 			return s.finish(document, &document.envelope, exitYes, s.runCancel(c, document))
@@ -34,8 +36,9 @@ func (s *session) cancel() *cli.Command {
 }
 
 func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
-	if c.NArg() > 0 {
-		return usage("cancel takes no arguments")
+	kinds, err := kindsOf(c.Args().Slice())
+	if err != nil {
+		return err
 	}
 	if _, err := s.machine.Variables.List(); err != nil {
 		if errors.Is(err, efivars.ErrDenied) {
@@ -48,8 +51,8 @@ func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
 			return err
 		}
 	}
-	pending, _ := mok.ReadPending(s.machine.Variables).Request(mok.Enroll)
-	done, err := mok.Cancel(s.machine.Variables)
+	before := s.course(&envelope{})
+	done, err := mok.Cancel(s.machine.Variables, kinds...)
 	document.Removed = append(document.Removed, done.Removed...)
 	for _, k := range done.Kinds {
 		document.Kinds = append(document.Kinds, k.String())
@@ -60,21 +63,17 @@ func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
 	case err == nil:
 		s.say("nothing was pending")
 	}
-	if slices.Contains(done.Removed, pending.Variable) {
-		s.dropReceipts(document, pending.Certificates())
+	if len(kinds) == 0 {
+		kinds = mok.Kinds()
+	}
+	if err != nil { // of the others something may still be pending
+		kinds = done.Kinds
+	}
+	if err := s.settle(kinds, before); err != nil {
+		document.Warnings = append(document.Warnings, fmt.Sprintf("taken back, but its receipt stays, and kkeys may take it for declined later (%v)", err))
+		if !s.json {
+			s.warn(document.Warnings[0])
+		}
 	}
 	return err
-}
-
-// dropReceipts forgets that these certificates were asked for, in this boot or an earlier one: nobody will be asked about them any more, and
-// later they shall not pass for declined.
-func (s *session) dropReceipts(document *cancelDocument, ders [][]byte) {
-	err := s.machine.KeepReceipts(func(old []mok.Receipt) []mok.Receipt { return mok.Forget(old, mok.Enroll, ders) })
-	if err == nil {
-		return
-	}
-	document.Warnings = append(document.Warnings, fmt.Sprintf("taken back, but its receipt stays, and kkeys may take it for declined later (%v)", err))
-	if !s.json {
-		s.warn(document.Warnings[0])
-	}
 }

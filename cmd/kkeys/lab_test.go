@@ -423,5 +423,5 @@ func fateOf(t *testing.T, snapshot lab.Output, der []byte) mok.Fate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mok.FateOf(receipts, nil, mok.ReadState(m.Variables, m.Files), mok.ReadPending(m.Variables), m.Kernel().BootID, der)
+	return mok.Course{Receipts: receipts, State: mok.ReadState(m.Variables, m.Files), Pending: mok.ReadPending(m.Variables), Boot: m.Kernel().BootID}.Fate(der)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/asn1"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,7 +55,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "schema": schema, "variables": variables},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "schema": schema, "variables": variables, "mirror": mirror},
 	})
 }
 
@@ -73,6 +74,8 @@ func specimens(t *testing.T) map[string][]byte {
 		"empty.der":    {},
 		"it's one.der": one.DER,
 		"request.var":  request(t, one.DER),
+		"damaged.var":  append([]byte{6, 0, 0, 0}, request(t, one.DER)[4:99]...),
+		"sbat.var":     append([]byte{6, 0, 0, 0}, "sbat,1,2025021800\nshim,4\ngrub,5\n"...),
 		"module.ko":    module,
 		"module.ko.gz": gzipped(t, module),
 		"unsigned.ko":  []byte("\x7fELF, and no more than that"),
@@ -166,6 +169,25 @@ func variables(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// mirror sets what shim left at boot: `mirror machine MokListRT one.der two.der`, or a mark, `mirror machine MokSBStateRT`.
+func mirror(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: mirror MACHINE NAME [CERT…]")
+	}
+	data := []byte{1}
+	if len(args) > 2 {
+		var lists []efivars.SignatureList
+		for _, file := range args[2:] {
+			lists = append(lists, efivars.X509List(efivars.Shim, []byte(ts.ReadFile(file))))
+		}
+		var err error
+		data, err = efivars.EncodeSignatureLists(lists)
+		ts.Check(err)
+	}
+	path := ts.MkAbs(filepath.Join(args[0], "sys/firmware/efi/efivars", mok.Variable(args[1]).String()))
+	ts.Check(os.WriteFile(path, append([]byte{byte(efivars.BootService | efivars.Runtime), 0, 0, 0}, data...), 0o600))
+}
+
 // validate holds a document against docs/schema.
 func validate(name string, document []byte) error {
 	var value any
@@ -177,11 +199,33 @@ func validate(name string, document []byte) error {
 	if decoder.More() {
 		return os.ErrInvalid
 	}
-	compiled, err := jsonschema.NewCompiler().Compile(filepath.Join(schemaDir, name+".json"))
+	file, err := schemaFile(name)
+	if err != nil {
+		return err
+	}
+	compiled, err := jsonschema.NewCompiler().Compile(file)
 	if err != nil {
 		return err
 	}
 	return compiled.Validate(value)
+}
+
+// schemaFile is the one that tells of a command's documents: several commands share one.
+func schemaFile(name string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(schemaDir, "*.json"))
+	if err != nil {
+		return "", err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		if filepath.Base(file) == name+".json" || bytes.Contains(text, []byte(`"kkeys.`+name+`/v1"`)) {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("no schema for %s", name)
 }
 
 // schemaDir is where the schemas are; scripts run elsewhere, so it is absolute.

@@ -13,13 +13,20 @@ import (
 	"kkeys/mok"
 )
 
-// passwordFlags are the ways to give the one-time password that MokManager will ask for.
-func passwordFlags() []cli.Flag {
-	return []cli.Flag{
+// passwordFlags are the ways to give the password that MokManager will ask for, in the form that it wants.
+func passwordFlags(form mok.Form) []cli.Flag {
+	flags := []cli.Flag{
 		&cli.StringFlag{Name: "password-file", Usage: "read the one-time password from `FILE`, - for standard input"},
 		&cli.StringFlag{Name: "hash-file", Usage: "read its hash from `FILE`: a $6$ or $5$ string as mkpasswd makes"},
 		&cli.BoolFlag{Name: "generate-password", Usage: "make one that types alike on QWERTY, AZERTY and QWERTZ keyboards, and show it once", DisableDefaultText: true},
 	}
+	switch form {
+	case mok.NoSecret:
+		return nil
+	case mok.Typed: // MokManager asks for single characters of it
+		return append(flags[:1], flags[2])
+	}
+	return flags
 }
 
 // sameKeys are the letters at the same place on QWERTY, AZERTY and QWERTZ keyboards; MokManager reads every keyboard as a US one and
@@ -30,7 +37,10 @@ const sameKeys = "bcdefghijklnoprstuvx"
 const generatedLength = 12
 
 // checkPasswordFlags refuses two ways at once before anything else happens, and none where there is no terminal to ask on.
-func (s *session) checkPasswordFlags(c *cli.Context) error {
+func (s *session) checkPasswordFlags(c *cli.Context, form mok.Form) error {
+	if form == mok.NoSecret {
+		return nil
+	}
 	var given []string
 	for _, name := range []string{"password-file", "hash-file"} {
 		if c.IsSet(name) {
@@ -47,45 +57,57 @@ func (s *session) checkPasswordFlags(c *cli.Context) error {
 		return usage("--generate-password shows the password, --quiet shows nothing")
 	}
 	if len(given) == 0 && s.prompt == nil && !c.Bool("dry-run") {
-		return usage("no terminal to ask for the password on: use --password-file, --hash-file or --generate-password")
+		return usage("no terminal to ask for the password on: use --password-file or --generate-password")
 	}
 	return nil
 }
 
-// auth makes the password record in the way that the flags say. generated is the password to show, if one was made.
-func (s *session) auth(c *cli.Context) (auth mok.Auth, generated string, err error) {
+// secret gets the password in the way that the flags say, in the form that MokManager wants. generated is the one to show, if one was made.
+func (s *session) secret(c *cli.Context, form mok.Form) (secret mok.Secret, generated string, err error) {
+	if form == mok.NoSecret {
+		return nil, "", nil
+	}
 	password := ""
 	switch {
 	case c.IsSet("hash-file"):
 		text, err := s.readSecret(c.String("hash-file"))
 		if err != nil {
-			return mok.Auth{}, "", err
+			return nil, "", err
 		}
 		auth, err := mok.AuthFromCrypt(text)
 		return auth, "", err
 	case c.Bool("generate-password"):
 		if password, err = generatePassword(); err != nil {
-			return mok.Auth{}, "", err
+			return nil, "", err
 		}
 		generated = password
 	case c.IsSet("password-file"):
 		if password, err = s.readSecret(c.String("password-file")); err != nil {
-			return mok.Auth{}, "", err
+			return nil, "", err
 		}
 	default:
 		if password, err = s.askPassword(); err != nil {
-			return mok.Auth{}, "", err
+			return nil, "", err
 		}
+	}
+	if err := mok.CheckPassword(password); err != nil {
+		return nil, "", err
+	}
+	if generated == "" && strings.Trim(password, sameKeys) != "" {
+		s.warn("MokManager takes every keyboard for a US one and shows nothing of what is typed; only the letters " + sameKeys + " sit at the same place on QWERTY, AZERTY and QWERTZ keyboards")
+	}
+	if form == mok.Typed {
+		return mok.Characters(password), generated, nil
 	}
 	if len(password) < mok.PasswordShort {
 		s.warn(fmt.Sprintf("the password has fewer than %d characters", mok.PasswordShort))
 	}
-	auth, err = mok.NewAuth(password)
+	auth, err := mok.NewAuth(password)
 	return auth, generated, err
 }
 
 func (s *session) askPassword() (string, error) {
-	first, err := s.ask("One-time password for MokManager: ", true)
+	first, err := s.ask("Password for MokManager: ", true)
 	if err != nil {
 		return "", err
 	}

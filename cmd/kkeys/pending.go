@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -20,6 +21,7 @@ type pendingDocument struct {
 	Requests       []pendingRequest `json:"requests"`
 	Orphans        []string         `json:"orphaned_passwords"`
 	TimeoutSeconds *int32           `json:"timeout_seconds"`
+	Answers        []answerDocument `json:"answers"`
 }
 
 type pendingRequest struct {
@@ -39,11 +41,12 @@ type pendingKey struct {
 
 func (s *session) pending() *cli.Command {
 	return &cli.Command{
-		Name:        "pending",
-		Usage:       "what is staged for MokManager",
-		Description: "Shows the requests that MokManager will offer at the next boot. Exit code 0: something is staged; 1: nothing is.",
+		Name:  "pending",
+		Usage: "what is staged for MokManager",
+		Description: "Shows the requests that MokManager will offer at the next boot, and what became of those that kkeys staged before.\n" +
+			"Exit code 0: something is staged; 1: nothing is.",
 		Action: func(c *cli.Context) error {
-			document := &pendingDocument{Requests: []pendingRequest{}, Orphans: []string{}}
+			document := &pendingDocument{Requests: []pendingRequest{}, Orphans: []string{}, Answers: []answerDocument{}}
 			code, err := s.runPending(c, document)
 			return s.finish(document, &document.envelope, code, err)
 		},
@@ -54,7 +57,8 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 	if c.NArg() > 0 {
 		return exitYes, usage("pending takes no arguments")
 	}
-	pending := mok.ReadPending(s.machine.Variables)
+	course := s.course(&document.envelope)
+	pending := course.Pending
 	for _, gap := range pending.NotSeen {
 		if errors.Is(gap.Err, efivars.ErrNotSupported) {
 			return exitYes, gap.Err
@@ -78,10 +82,12 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 	if pending.Timeout != nil {
 		s.say("MokManager waits %d seconds for a key (-1: for ever)", *pending.Timeout)
 	}
+	document.Answers = s.answers(course)
+	s.sayAnswers(slices.DeleteFunc(slices.Clone(document.Answers), func(a answerDocument) bool { return a.Outcome == answered[mok.Waiting] }))
 	switch {
 	case len(pending.Requests)+len(pending.Orphans) > 0:
 		return exitYes, nil
-	case len(document.NotSeen) > 0:
+	case len(pending.NotSeen) > 0 || pending.TimeoutErr != nil:
 		return exitUnsure, nil
 	}
 	s.say("nothing is pending")

@@ -116,6 +116,30 @@ func TestEnrollAsks(t *testing.T) {
 	}
 }
 
+// Where no file is named, it is asked which of the keys that tools have made.
+func TestEnrollAsksWhich(t *testing.T) {
+	for answer, code := range map[string]int{"2": exitYes, " 1 ": exitYes, "0": exitNo, "3": exitNo, "": exitNo, "dkms": exitNo} {
+		made := machinetest.Installed(t)
+		for i, path := range []string{"var/lib/shim-signed/mok/MOK.der", "var/lib/dkms/mok.pub"} {
+			made.Write(path, string(certtest.SelfSignedWith(t, path, certtest.RSA(2048, 11+i)).DER))
+		}
+		m, err := machine.Directory(made.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, errs, asked bytes.Buffer
+		s := streams{in: strings.NewReader(""), out: &out, err: &errs, environment: func(string) string { return "" }}
+		s.prompt = func(text string, _ bool) (string, error) {
+			asked.WriteString(text)
+			return answer, nil
+		}
+		got := run(context.Background(), []string{"enroll", "--yes", "--generate-password"}, s, m)
+		if _, there := staged(t, m.Variables); got != code || there != (code == exitYes) || !strings.Contains(asked.String(), "2. /var/lib/dkms/mok.pub: CN=var/lib/dkms/mok.pub\n") {
+			t.Errorf("%q: exit code %d, staged %v, asked %q\n%s%s", answer, got, there, asked.String(), out.String(), errs.String())
+		}
+	}
+}
+
 // The generated password is the one that was staged.
 func TestEnrollGenerates(t *testing.T) {
 	m, store, file := installed(t)

@@ -161,7 +161,7 @@ func TestGatesOfRecordedMachines(t *testing.T) {
 		{"6.1-enrolled", "mine.der", func(m *machine.Machine) {
 			with(map[string]string{"etc/os-release": "ID=fedora\n"})(m)
 			m.Files = hidden{m.Files, "MokListTrustedRT"}
-		}, trust.GateTrustList, trust.Fail, "sudo mokutil --trust-mok", "go to .platform"},
+		}, trust.GateTrustList, trust.Fail, "sudo kkeys mok trust on", "go to .platform"},
 		{"6.12-enrolled", "mine.der", nil, trust.GateMachine, trust.Pass, "", ".machine is linked"},
 		{"6.12-enrolled", "foreign.der", cut, trust.GateMachine, trust.Fail, "reboot", "not linked"},
 		{"6.12-enrolled", "mine.der", nil, trust.GateAuthority, trust.NotApplicable, "", "is not set"},

@@ -42,6 +42,8 @@ type mokDocument struct {
 	TrustedByKernel    *bool    `json:"trusted_by_kernel"`
 	Enrolled           *int     `json:"enrolled"`
 	Pending            []string `json:"pending"`
+	// Answers tell what became of what kkeys asked for.
+	Answers []answerDocument `json:"answers"`
 }
 
 type kernelDocument struct {
@@ -114,7 +116,8 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 		return
 	}
 	document.EFI = true
-	state, pending := mok.ReadState(s.machine.Variables, s.machine.Files), mok.ReadPending(s.machine.Variables)
+	course := s.course(&document.envelope)
+	state, pending := course.State, course.Pending
 	for _, gap := range append(state.NotSeen, pending.NotSeen...) {
 		document.missing(gap.Source, gap.Err)
 	}
@@ -134,7 +137,7 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 		document.Findings = append(document.Findings, finding(id, message, fix))
 	}
 	if state.Enrolled.Err != nil {
-		find("mok-list-corrupt", "shim's list of keys is corrupt, what stands after the break is invisible, and only MokManager's reset cures it, which erases every enrolled key: "+state.Enrolled.Err.Error(), "sudo mokutil --reset")
+		find("mok-list-corrupt", "shim's list of keys is corrupt, what stands after the break is invisible, and only MokManager's reset cures it, which erases every enrolled key: "+state.Enrolled.Err.Error(), "sudo kkeys mok reset")
 	}
 	if state.ValidationDisabled.Answer == evidence.Yes {
 		find("shim-validation-off", "shim checks nothing that it starts", fixes[trust.MendValidation])
@@ -149,6 +152,8 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 			find("pending-corrupt", r.Err.Error(), fixes[trust.MendCancel])
 		}
 	}
+	document.MOK.Answers = s.answers(course)
+	document.Findings = append(document.Findings, answerFindings(document.MOK.Answers)...)
 	for _, text := range state.Disagreements {
 		find("copies-differ", text, "")
 	}
@@ -249,6 +254,7 @@ func (s *session) sayStatus(document *statusDocument) {
 		{"modules disabled", yesNo(k.ModulesDisabled)}, {"tainted", taint(k.Tainted)}, {"hashes", orNone(k.HashAlgorithms)}, {"key algorithms", orNone(k.KeyAlgorithms)}, {"keyrings consulted", orNone(document.Consulted)}, {".platform consulted", document.Platform.words()},
 	}
 	_ = table(s.out, nil, rows)
+	s.sayAnswers(slices.DeleteFunc(slices.Clone(m.Answers), func(a answerDocument) bool { return troubled[a.Outcome] != "" })) // the others are findings
 	for _, f := range document.Findings {
 		s.say("finding: %s", printable.Text(f.Message))
 		if f.Fix != nil {

@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/certs"
+	"kkeys/efivars"
+	"kkeys/internal/printable"
+	"kkeys/machine"
+	"kkeys/mok"
+)
+
+// shimList is one of shim's two lists.
+type shimList struct {
+	of   func(mok.State, mok.Vendor) (mok.List, []efivars.SignatureList)
+	word string // mokutil's, with which the names of exported files begin
+}
+
+func trusted(s mok.State, v mok.Vendor) (mok.List, []efivars.SignatureList) {
+	var own []efivars.SignatureList
+	for _, der := range v.Allowed {
+		own = append(own, efivars.X509List(efivars.Shim, der))
+	}
+	return s.Enrolled, own
+}
+
+func forbidden(s mok.State, v mok.Vendor) (mok.List, []efivars.SignatureList) {
+	return s.Blocked, v.Forbidden
+}
+
+type mokListDocument struct {
+	envelope
+	Source  *string       `json:"source"` // null: the list was not seen
+	Entries []listedEntry `json:"entries"`
+}
+
+// listedEntry is one signature of a list of shim's.
+type listedEntry struct {
+	Type        string         `json:"type"` // "x509", or the GUID of the signature type
+	Certificate *certs.Details `json:"certificate"`
+	Hash        *string        `json:"hash"`
+	Vendor      *bool          `json:"vendor"` // built into shim; null: not known
+}
+
+func (s *session) listCommand(does string, list shimList) *cli.Command {
+	return &cli.Command{Name: "list", Usage: does, Description: "Shows the list that shim left at boot, and which of it is built into shim and cannot be deleted.\nExit code 1: nothing is in it.",
+		Action: func(c *cli.Context) error {
+			document := &mokListDocument{Entries: []listedEntry{}}
+			if c.NArg() > 0 {
+				return s.finish(document, &document.envelope, exitYes, usage("%s takes no arguments", s.command))
+			}
+			code, err := s.runMokList(document, list)
+			return s.finish(document, &document.envelope, code, err)
+		}}
+}
+
+func (s *session) runMokList(document *mokListDocument, of shimList) (int, error) {
+	list, own, err := s.readList(&document.envelope, of)
+	if err != nil {
+		return exitYes, err
+	}
+	document.Source = &list.Source
+	known := !slices.ContainsFunc(document.NotSeen, func(n notSeen) bool { return n.Source == builtIn })
+	for _, l := range list.Lists {
+		for _, signature := range l.Signatures {
+			document.Entries = append(document.Entries, listed(l.Type, signature.Data, own, known))
+		}
+	}
+	hashes := 0
+	for _, e := range document.Entries {
+		where := map[bool]string{true: "built into shim", false: "enrolled"}
+		whose := "perhaps built into shim"
+		if e.Vendor != nil {
+			whose = where[*e.Vendor]
+		}
+		switch {
+		case e.Certificate != nil:
+			s.say("%s, key id %s, SHA-256 %s (%s)", printable.Text(e.Certificate.Subject), e.Certificate.KeyID, e.Certificate.SHA256, whose)
+		case e.Vendor != nil && *e.Vendor:
+			hashes++
+		case e.Hash != nil:
+			s.say("%s of %d bytes: %s (%s)", e.Type, len(*e.Hash)/2, *e.Hash, whose)
+		default:
+			s.say("%s that cannot be decoded (%s)", e.Type, whose)
+		}
+	}
+	if hashes > 0 {
+		s.say("%s built into shim", count(hashes, "hash", "hashes"))
+	}
+	switch {
+	case list.Err != nil:
+		return exitYes, failed("%w", list.Err)
+	case len(document.Entries) == 0:
+		s.say("nothing is in it")
+		return exitNo, nil
+	}
+	return exitYes, nil
+}
+
+// builtIn is the source of what is built into shim.
+const builtIn = "shim's own program"
+
+// readList reads one of the lists and what of it is built into shim. A list that was not seen is an error.
+func (s *session) readList(e *envelope, of shimList) (mok.List, []efivars.SignatureList, error) {
+	if _, err := s.machine.Variables.List(); err != nil {
+		return mok.List{}, nil, err
+	}
+	state, vendor := mok.ReadState(s.machine.Variables, s.machine.Files), s.machine.Vendor()
+	list, own := of.of(state, vendor)
+	if !list.Seen() {
+		for _, gap := range state.NotSeen {
+			e.missing(gap.Source, gap.Err)
+		}
+		return list, nil, fmt.Errorf("%w: shim's list was not seen: %s", mok.ErrCannotTell, orUnknown(state.Shim.Evidence))
+	}
+	if vendor.Err != nil {
+		e.missing(builtIn, vendor.Err)
+	}
+	return list, own, nil
+}
+
+func listed(kind efivars.GUID, data []byte, own []efivars.SignatureList, known bool) listedEntry {
+	key := describeSignature(kind, data)
+	e := listedEntry{Type: key.Type, Certificate: key.Certificate, Hash: key.Hash}
+	vendor := false
+	for _, l := range own {
+		vendor = vendor || l.Type == kind && slices.ContainsFunc(l.Signatures, func(s efivars.Signature) bool { return bytes.Equal(s.Data, data) })
+	}
+	if vendor || known {
+		e.Vendor = &vendor
+	}
+	return e
+}
+
+type exportDocument struct {
+	envelope
+	Files []string `json:"files"`
+}
+
+func (s *session) exportCommand(list shimList) *cli.Command {
+	return &cli.Command{Name: "export", Usage: "write the certificates of the list into files", ArgsUsage: "[FOLDER]",
+		Description: "Writes " + list.word + "-0001.der and so on, into the working directory if no other folder is named. No file is overwritten: when one is in the\nway, nothing is written.",
+		Action: func(c *cli.Context) error {
+			document := &exportDocument{Files: []string{}}
+			return s.finish(document, &document.envelope, exitYes, s.runExport(c, document, list))
+		}}
+}
+
+func (s *session) runExport(c *cli.Context, document *exportDocument, of shimList) error {
+	if c.NArg() > 1 {
+		return usage("one folder is enough")
+	}
+	folder := "."
+	if c.NArg() == 1 {
+		folder = c.Args().First()
+	}
+	list, _, err := s.readList(&document.envelope, of)
+	if err != nil {
+		return err
+	}
+	document.Files, err = exportTo(folder, of.word, list.Certificates())
+	for _, path := range document.Files {
+		s.say("%s", printable.Text(path))
+	}
+	if err == nil && list.Err != nil {
+		err = failed("%w", list.Err)
+	}
+	return err
+}
+
+// exportTo writes certificates into new files, all or none.
+func exportTo(folder, word string, ders [][]byte) (paths []string, err error) {
+	paths = []string{}
+	defer func() {
+		if err != nil {
+			for _, path := range paths {
+				_ = os.Remove(path) // made by this run
+			}
+			paths = []string{}
+		}
+	}()
+	for i, der := range ders {
+		path := filepath.Join(folder, fmt.Sprintf("%s-%04d.der", word, i+1))
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, os.ErrExist) {
+			return paths, fmt.Errorf("%s: %w; nothing was written", path, machine.ErrExists)
+		} else if err != nil {
+			return paths, failed("%w", err)
+		}
+		paths = append(paths, path)
+		_, err = file.Write(der)
+		if err = errors.Join(err, file.Close()); err != nil {
+			return paths, failed("%w", err)
+		}
+	}
+	return paths, nil
+}
+
+type testDocument struct {
+	envelope
+	Subjects []testedDocument `json:"subjects"`
+}
+
+type testedDocument struct {
+	Path        string         `json:"path"`
+	Enrolled    bool           `json:"enrolled"`
+	Blocked     bool           `json:"blocked"`
+	Pending     bool           `json:"pending"`
+	Certificate *certs.Details `json:"certificate"`
+}
+
+func (s *session) testCommand() *cli.Command {
+	return &cli.Command{Name: "test", Usage: "is this certificate in shim's list", ArgsUsage: "CERT…",
+		Description: "Exit code 0: every one is enrolled, to the byte, and not blocked; 1: one is not. Whether the kernel trusts it for modules is another\nquestion: `kkeys trusted`.",
+		Action: func(c *cli.Context) error {
+			document := &testDocument{Subjects: []testedDocument{}}
+			code, err := s.runTest(c.Args().Slice(), document)
+			return s.finish(document, &document.envelope, code, err)
+		}}
+}
+
+func (s *session) runTest(paths []string, document *testDocument) (int, error) {
+	if len(paths) == 0 {
+		return exitYes, usage("no certificate named")
+	}
+	enrolled, _, err := s.readList(&document.envelope, shimList{of: trusted})
+	if err != nil {
+		return exitYes, err
+	}
+	if enrolled.Err != nil {
+		return exitYes, failed("%w", enrolled.Err)
+	}
+	blocked := mok.ReadState(s.machine.Variables, s.machine.Files).Blocked
+	pending, _ := mok.ReadPending(s.machine.Variables).Request(mok.Enroll)
+	code := exitYes
+	var failures []error
+	for _, path := range paths {
+		c, err := oneCertificate(path)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		details := c.Details()
+		d := testedDocument{Path: path, Certificate: &details, Enrolled: enrolled.Has(c.Raw), Blocked: blocked.Has(c.Raw),
+			Pending: slices.ContainsFunc(pending.Certificates(), func(der []byte) bool { return bytes.Equal(der, c.Raw) })}
+		words := []string{map[bool]string{true: "enrolled", false: "not enrolled"}[d.Enrolled]}
+		if d.Blocked {
+			words = append(words, "blocked")
+		}
+		if d.Pending {
+			words = append(words, "pending")
+		}
+		if !d.Enrolled || d.Blocked {
+			code = exitNo
+		}
+		document.Subjects = append(document.Subjects, d)
+		s.say("%s: %s", printable.Text(path), strings.Join(words, ", "))
+	}
+	return code, several(failures)
+}
+
+type sbatDocument struct {
+	envelope
+	Level []string `json:"level"` // lines of component, generation and, in the first, date
+}
+
+func (s *session) sbatList() *cli.Command {
+	return &cli.Command{Name: "list", Usage: "the generations below which shim starts nothing", Description: "Shows SbatLevelRT, which shim left at boot.",
+		Action: func(c *cli.Context) error {
+			document := &sbatDocument{Level: []string{}}
+			if c.NArg() > 0 {
+				return s.finish(document, &document.envelope, exitYes, usage("%s takes no arguments", s.command))
+			}
+			data, err := efivars.ReadTable(s.machine.Files, "SbatLevelRT")
+			if err != nil {
+				_, data, err = s.machine.Variables.Get(mok.Variable("SbatLevelRT"))
+			}
+			if errors.Is(err, efivars.ErrNotFound) {
+				err = fmt.Errorf("%w: shim left no SbatLevelRT: it did not start this system, or is older than 15.3", mok.ErrCannotTell)
+			}
+			if err == nil {
+				for line := range strings.FieldsSeq(strings.TrimRight(string(data), "\x00")) {
+					document.Level = append(document.Level, line)
+					s.say("%s", printable.Text(line))
+				}
+			}
+			return s.finish(document, &document.envelope, exitYes, err)
+		}}
+}
+
+// hexOf is a hash in a receipt: its name is itself.
+func hexOf(a mok.Asked) (string, bool) {
+	data, err := hex.DecodeString(a.Name)
+	return a.Name, err == nil && a.KeyID == "" && len(data) > 0 && mok.NewAsked(data, "", "", "").SHA256 == a.SHA256
+}
