@@ -26,6 +26,9 @@ type Console struct {
 	keys  io.Writer
 	watch func(text string) // sees each change, with some text before it
 
+	open bool // MokManager's main menu is the last screen that was waited for
+	stay bool // in MokManager, for more to do
+
 	mu      sync.Mutex
 	screen  screen
 	raw     bytes.Buffer
@@ -82,14 +85,26 @@ func (c *Console) sent() []byte {
 // WaitFor waits until a text is drawn, one that was drawn after the text of the last WaitFor. Text is matched within one run
 // of characters without a cursor movement.
 func (c *Console) WaitFor(text string, within time.Duration) error {
-	return c.until(fmt.Sprintf("%q", text), within, func() bool {
-		all := c.screen.text.String()
-		at := strings.Index(all[c.mark:], text)
-		if at >= 0 {
-			c.mark += at + len(text)
+	_, err := c.waitForOne(within, text)
+	return err
+}
+
+// waitForOne waits, as WaitFor does, for one of several texts, and tells for which it was: the one that came first.
+func (c *Console) waitForOne(within time.Duration, texts ...string) (string, error) {
+	which := ""
+	err := c.until(fmt.Sprintf("%q", texts), within, func() bool {
+		all, first := c.screen.text.String()[c.mark:], -1
+		for _, text := range texts {
+			if at := strings.Index(all, text); at >= 0 && (first < 0 || at < first) {
+				which, first = text, at
+			}
 		}
-		return at >= 0
+		if first >= 0 {
+			c.mark += first + len(which)
+		}
+		return first >= 0
 	})
+	return which, err
 }
 
 // until waits for a condition on the locked console.
@@ -134,6 +149,16 @@ func (c *Console) reach(item string, within time.Duration) error {
 		}
 		last = now
 	}
+}
+
+// items waits until the menu that belongs to the last WaitFor is drawn down to its last item, and gives them all.
+func (c *Console) items(last string, within time.Duration) ([]string, error) {
+	var items []string
+	err := c.until(fmt.Sprintf("the menu down to %q", last), within, func() bool {
+		items = c.screen.items(c.mark)
+		return len(items) > 0 && items[len(items)-1] == last
+	})
+	return items, err
 }
 
 // Select chooses an item of the menu that belongs to the last WaitFor: it goes down, watching the highlight, and presses

@@ -35,7 +35,7 @@ type Machine struct {
 	Files             map[string]File
 	Commands          []Command
 	// Firmware answers MokManager, for instance Enroll(1, "password"). When it has made the machine reset, Boot switches it on
-	// again and the commands run then. Nil: MokManager must not appear.
+	// again and the commands run then; when it returns ErrCut, Boot cuts the power. Nil: MokManager must not appear.
 	Firmware func(*Console) error
 	Deadline time.Duration // of each time the machine is on; 0 is two minutes
 }
@@ -46,7 +46,7 @@ type File struct {
 	Mode fs.FileMode // permissions
 }
 
-// Command is a program to run in the guest: Argv, Stdin, Env, UID.
+// Command is a program to run in the guest: Argv, Stdin, Env, UID, CutAfter.
 type Command = wire.Command
 
 // Output is what a command left: Stdout, Stderr, Code, and Failure when it has no exit code.
@@ -55,7 +55,11 @@ type Output = wire.Output
 // Shell is a command line for busybox's shell.
 func Shell(line string) Command { return Command{Argv: []string{"/bin/sh", "-c", line}} }
 
-// Run is what a boot left.
+// Cut is a command that cuts the power: the machine is off, with no command after it run. Command.CutAfter is for a cut
+// within a command.
+func Cut() Command { return Command{Cut: true} }
+
+// Run is what a boot left. When the power was cut it has the outputs of the commands that had ended, and no kernel log.
 type Run struct {
 	Outputs   []Output // of the commands, in their order
 	KernelLog []string // whole, a line each with level and time: "<5>[    0.000000] Linux version …"
@@ -197,6 +201,9 @@ func (r *Run) take(s *session, commands int) error {
 		case report.Log != nil:
 			r.KernelLog = report.Log
 		}
+	}
+	if errors.Is(s.cause, ErrCut) {
+		return nil
 	}
 	if s.cause != nil {
 		return fmt.Errorf("the machine ended %s: %w", doing, s.cause)

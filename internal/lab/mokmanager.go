@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,31 +17,28 @@ const (
 
 // Screens of MokManager (shim: MokManager.c).
 const (
-	prompt = "Press any key to perform MOK management"
-	menu   = "Perform MOK management"
+	prompt    = "Press any key to perform MOK management"
+	protected = "Enter MOK password:" // in place of the prompt when a MOK password is set; it waits forever
+	menu      = "Perform MOK management"
 )
+
+// The first item of the main menu: before anything has changed, and after.
+const (
+	goOn    = "Continue boot"
+	restart = "Reboot"
+)
+
+// always are the last items of the main menu, whatever is requested.
+var always = []string{"Enroll key from disk", "Enroll hash from disk"}
 
 // grub is what GRUB says at its start, in any configuration.
 const grub = "Welcome to GRUB!"
 
-// Enroll enrols the keys of MokNew, of which MokManager must list so many, and resets the machine. It is for
-// Machine.Firmware, like its sisters.
-func Enroll(keys int, password string) func(*Console) error {
-	return func(c *Console) error {
-		return steps(c, open, confirm("Enroll MOK", "[Enroll MOK]", keys, "Enroll the key(s)?"), enter(password), reset)
-	}
-}
-
-// Delete deletes the keys of MokDel, of which MokManager must list so many, and resets the machine.
-func Delete(keys int, password string) func(*Console) error {
-	return func(c *Console) error {
-		return steps(c, open, confirm("Delete MOK", "[Delete MOK]", keys, "Delete the key(s)?"), enter(password), reset)
-	}
-}
-
 // Decline opens the menu and chooses to continue the boot, which discards every request.
 func Decline() func(*Console) error {
-	return func(c *Console) error { return steps(c, open, leave) }
+	return func(c *Console) error {
+		return steps(c, open, func(c *Console) error { return c.reach(goOn, toAnswer) }, leave)
+	}
 }
 
 // TimeOut presses nothing and waits for the countdown's end and GRUB, which discards every request.
@@ -52,20 +51,67 @@ func TimeOut() func(*Console) error {
 	}
 }
 
-// WrongPassword tries to enrol the keys of MokNew with a wrong password until MokManager gives up, the third time, and
-// continues the boot.
-func WrongPassword(keys int, password string) func(*Console) error {
+// Offers opens the menu, checks that these items are all that it offers for requests, in this order, and continues the boot,
+// which discards the requests. What else there is, always, is to go on and to enrol from a disk.
+func Offers(items ...string) func(*Console) error {
 	return func(c *Console) error {
-		err := steps(c, open, confirm("Enroll MOK", "[Enroll MOK]", keys, "Enroll the key(s)?"))
-		if err != nil {
+		want := append(slices.Clone(items), always...)
+		check := func(c *Console) error {
+			got, err := c.items(always[len(always)-1], toAnswer)
+			if err == nil && !slices.Equal(got[1:], want) {
+				err = fmt.Errorf("MokManager offers %q, not %q", got[1:], want)
+			}
 			return err
 		}
-		for range 3 {
-			if err := steps(c, enter(password), dismiss("Password doesn't match")); err != nil {
-				return err
-			}
+		return steps(c, open, check, leave)
+	}
+}
+
+// Together does several things in one session: it opens the menu once, returns to it after each, and leaves it at the end,
+// which resets the machine if one of them changed something. What is requested and not done is lost then, but for the
+// record of its password: left alone that of an enrolment is the request to reset the whole list, at the next boot.
+func Together(all ...func(*Console) error) func(*Console) error {
+	return func(c *Console) error {
+		c.stay = true
+		if err := steps(c, all...); err != nil {
+			return err
 		}
-		return steps(c, dismiss("Failed to enroll keys"), func(c *Console) error { return c.WaitFor(menu, toAnswer) }, leave)
+		c.stay = false
+		return leave(c)
+	}
+}
+
+// WithPassword answers the question for the MOK password, which MokManager asks in place of its prompt where SetPassword has
+// set one, and does then what it is given.
+func WithPassword(password string, then func(*Console) error) func(*Console) error {
+	return func(c *Console) error {
+		if err := c.WaitFor(protected, toStart); err != nil {
+			return err
+		}
+		return steps(c, answer(password), then)
+	}
+}
+
+// ErrCut is what a firmware function returns to have the power cut: Boot ends the machine and returns the EFI variables as
+// they are then, without an error.
+var ErrCut = errors.New("the power is cut")
+
+// CutAtPrompt cuts the power while MokManager counts down. It has deleted the requests by then, but not the records of their
+// passwords.
+func CutAtPrompt() func(*Console) error {
+	return func(c *Console) error {
+		if err := c.WaitFor(prompt, toStart); err != nil {
+			return err
+		}
+		return ErrCut
+	}
+}
+
+// CutInMenu cuts the power in the main menu; in Together, after what was done before it. A reset from the menu leaves
+// the same variables.
+func CutInMenu() func(*Console) error {
+	return func(c *Console) error {
+		return steps(c, open, func(*Console) error { return ErrCut })
 	}
 }
 
@@ -78,71 +124,102 @@ func steps(c *Console, all ...func(*Console) error) error {
 	return nil
 }
 
-// open answers the countdown and waits for the main menu.
+// open answers the countdown and waits for the main menu, which comes at once when MokTimeout says so, and after the MOK
+// password. It is open already for all but the first of what is done together.
 func open(c *Console) error {
-	if err := c.WaitFor(prompt, toStart); err != nil {
+	if c.open {
+		return nil
+	}
+	which, err := c.waitForOne(toStart, prompt, menu)
+	if err != nil {
 		return err
 	}
-	if err := c.Key(" "); err != nil {
-		return err
+	if which == prompt {
+		if err := c.Key(" "); err != nil {
+			return err
+		}
+		if err := c.WaitFor(menu, toAnswer); err != nil {
+			return err
+		}
 	}
-	return c.WaitFor(menu, toAnswer)
+	c.open = true
+	return nil
 }
 
-func leave(c *Console) error { return c.Select("Continue boot", toAnswer) }
-
-// confirm chooses an item of the main menu, checks the number of keys on the list that it leads to, and says yes.
-func confirm(item, title string, keys int, question string) func(*Console) error {
-	return func(c *Console) error {
-		if err := c.Select(item, toAnswer); err != nil {
-			return err
-		}
-		if err := c.WaitFor(title, toAnswer); err != nil {
-			return err
-		}
-		if err := c.reach("Continue", toAnswer); err != nil {
-			return err
-		}
-		if got := strings.Count(c.Screen(), "View key "); got != keys {
-			return fmt.Errorf("MokManager lists %d keys, not %d:\n%s", got, keys, c.Screen())
-		}
-		if err := c.Key(Enter); err != nil {
-			return err
-		}
-		if err := c.WaitFor(question, toAnswer); err != nil {
-			return err
-		}
-		return c.Select("Yes", toAnswer)
+// leave chooses the first item of the main menu, which is selected already, unless there is more to do.
+func leave(c *Console) error {
+	if c.stay {
+		return nil
 	}
+	first := ""
+	err := c.until("the main menu", toAnswer, func() bool {
+		first = c.screen.selected(c.mark)
+		return first != ""
+	})
+	if err != nil {
+		return err
+	}
+	if first != goOn && first != restart {
+		return fmt.Errorf("%q is selected in the main menu:\n%s", first, c.Screen())
+	}
+	return c.Key(Enter)
+}
+
+// changed waits until MokManager is back in the main menu and has changed something.
+func changed(c *Console) error {
+	if err := c.WaitFor(menu, toAnswer); err != nil {
+		return err
+	}
+	return c.reach(restart, toAnswer)
 }
 
 // enter answers the question for a password.
-func enter(password string) func(*Console) error {
+func enter(password string) func(*Console) error { return enterAt("Password:", password) }
+
+func enterAt(question, password string) func(*Console) error {
 	return func(c *Console) error {
-		if err := c.WaitFor("Password:", toAnswer); err != nil {
+		if err := c.WaitFor(question, toAnswer); err != nil {
 			return err
 		}
-		if err := c.Type(password); err != nil {
+		return answer(password)(c)
+	}
+}
+
+// answer types a text and Enter.
+func answer(text string) func(*Console) error {
+	return func(c *Console) error {
+		if err := c.Type(text); err != nil {
 			return err
 		}
 		return c.Key(Enter)
 	}
 }
 
-// dismiss waits for a box with a message and presses its only button.
-func dismiss(message string) func(*Console) error {
+// choose waits for the title of a menu or a question, and selects an item of it.
+func choose(title, item string) func(*Console) error {
 	return func(c *Console) error {
-		if err := c.WaitFor(message, toAnswer); err != nil {
+		if err := c.WaitFor(title, toAnswer); err != nil {
 			return err
 		}
-		return c.Select("OK", toAnswer)
+		return c.Select(item, toAnswer)
 	}
 }
 
-// reset leaves the main menu after a change.
-func reset(c *Console) error {
-	if err := c.WaitFor(menu, toAnswer); err != nil {
+// pick selects an item of the main menu.
+func pick(item string) func(*Console) error {
+	return func(c *Console) error { return c.Select(item, toAnswer) }
+}
+
+// dismiss waits for a box with a message and presses its only button.
+func dismiss(message string) func(*Console) error { return choose(message, "OK") }
+
+// count counts the keys on the list that is shown.
+func count(c *Console, keys int) error {
+	if err := c.reach("Continue", toAnswer); err != nil {
 		return err
 	}
-	return c.Select("Reboot", toAnswer)
+	if got := strings.Count(c.Screen(), "View key "); got != keys {
+		return fmt.Errorf("MokManager lists %d keys, not %d:\n%s", got, keys, c.Screen())
+	}
+	return nil
 }

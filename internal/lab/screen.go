@@ -149,6 +149,25 @@ func (s *screen) selected(after int) string {
 	return ""
 }
 
+// items are the lines of the menu that was drawn after a place in the text. Its title, in another box, was drawn before.
+func (s *screen) items(after int) []string {
+	var items []string
+	for _, line := range s.lines {
+		from := slices.IndexFunc(line[:], func(c cell) bool { return c.character == frame && c.at > after })
+		if from < 0 {
+			continue
+		}
+		to := from + 1
+		for to < columns && line[to].character != frame {
+			to++
+		}
+		if to < columns {
+			items = append(items, strings.TrimSpace(lineText(line[from+1:to])))
+		}
+	}
+	return items
+}
+
 // String is what the screen shows, without the blank lines above and below.
 func (s *screen) String() string {
 	var out strings.Builder

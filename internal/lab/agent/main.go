@@ -66,7 +66,17 @@ func session() error {
 		if err := report.Encode(wire.Report{Started: strings.Join(c.Argv, " ")}); err != nil {
 			return err
 		}
-		if err := report.Encode(wire.Report{Output: execute(c)}); err != nil {
+		output, cut, err := run(c)
+		if err != nil {
+			return report.Encode(wire.Report{Failure: err.Error()})
+		}
+		if cut {
+			if err := report.Encode(wire.Report{Cut: true}); err != nil {
+				return err
+			}
+			select {} // until the power is gone
+		}
+		if err := report.Encode(wire.Report{Output: output}); err != nil {
 			return err
 		}
 	}

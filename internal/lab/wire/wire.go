@@ -21,6 +21,11 @@ type Command struct {
 	Stdin []byte
 	Env   []string // "name=value", added to a small fixed environment
 	UID   int      // user and group to run as, 0 is root
+
+	// CutAfter is an EFI variable's file name, "MokNew-605dab50-e046-4300-abb6-3dd810dd8b23". The power is cut as soon as the
+	// command has created, written or deleted it, before the command can open another file in efivarfs. If it never does, the boot fails.
+	CutAfter string
+	Cut      bool // cut the power in place of a program
 }
 
 // Output is what a command left.
@@ -36,5 +41,6 @@ type Report struct {
 	Failure string   `json:",omitempty"` // the guest could not be set up; the last report
 	Started string   `json:",omitempty"` // the command that runs now
 	Output  *Output  `json:",omitempty"` // what it left
+	Cut     bool     `json:",omitempty"` // the guest has stopped, and the host is to cut its power; the last report
 	Log     []string `json:",omitempty"` // the kernel log, whole, as syslog(2) gives it; the last report
 }
