@@ -85,21 +85,45 @@ func WrongPassword(keys int, password string) func(*Console) error {
 	}
 }
 
-// Views looks at the entries of a request, of which there must be as many as texts, and checks that each page shows its text,
-// such as a subject. The item is that of the main menu: Enroll MOK, Delete MOK or those for MOKX. Then it says no, and
-// continues the boot, which discards the request; in Together the request can still be granted.
-func Views(item string, texts ...string) func(*Console) error {
+// Views looks at the entries of a request, of which there must be as many as are given, and checks that MokManager shows these
+// texts of each: for a certificate somewhere on its page, such as a subject; for a list of hashes one on the page of each hash,
+// in hexadecimal. White space and case do not count. The item is that of the main menu: Enroll MOK, Delete MOK or one for MOKX.
+// Then it says no, and continues the boot, which discards the request; in Together the request can still be granted.
+func Views(item string, entries ...[]string) func(*Console) error {
 	return func(c *Console) error {
 		if err := steps(c, open, pick(item)); err != nil {
 			return err
 		}
-		for i, text := range texts {
-			if err := steps(c, choose("["+item+"]", fmt.Sprint("View key ", i)), func(c *Console) error { return c.WaitFor(text, toAnswer) },
-				func(c *Console) error { return c.Key(Enter) }); err != nil {
+		for i, texts := range entries {
+			if err := steps(c, choose("["+item+"]", fmt.Sprint("View key ", i)), view(texts)); err != nil {
 				return err
 			}
 		}
-		return steps(c, list(item, len(texts)), choose("the key(s)?", "No"), func(c *Console) error { return c.WaitFor(menu, toAnswer) }, leave)
+		return steps(c, list(item, len(entries)), choose("the key(s)?", "No"), func(c *Console) error { return c.WaitFor(menu, toAnswer) }, leave)
+	}
+}
+
+// view reads the page of an entry and leaves it, or, for a list of several hashes, the pages that its menu leads to.
+func view(texts []string) func(*Console) error {
+	return func(c *Console) error {
+		const hashes = "[Hash List]"
+		several := false
+		err := c.until(fmt.Sprintf("a page with %q", texts), toAnswer, func() bool {
+			several = strings.Contains(c.screen.String(), hashes)
+			return several || c.screen.shows(texts...)
+		})
+		if err != nil || !several {
+			return steps(c, func(*Console) error { return err }, func(c *Console) error { return c.Key(Enter) })
+		}
+		for i, text := range texts {
+			err := steps(c, choose(hashes, fmt.Sprint("View hash ", i)), func(c *Console) error {
+				return c.until(fmt.Sprintf("a page with %q", text), toAnswer, func() bool { return c.screen.shows(text) })
+			}, func(c *Console) error { return c.Key(Enter) })
+			if err != nil {
+				return err
+			}
+		}
+		return choose(hashes, "Back")(c)
 	}
 }
 

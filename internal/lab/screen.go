@@ -149,20 +149,20 @@ func (s *screen) selected(after int) string {
 	return ""
 }
 
-// items are the lines of the menu that was drawn after a place in the text. Its title, in another box, was drawn before.
+// items are the lines of the menu that was drawn after a place in the text: what stands between frames. It is a box in a box
+// that fills the screen; the title in that one was drawn before.
 func (s *screen) items(after int) []string {
 	var items []string
 	for _, line := range s.lines {
-		from := slices.IndexFunc(line[:], func(c cell) bool { return c.character == frame && c.at > after })
-		if from < 0 {
-			continue
-		}
-		to := from + 1
-		for to < columns && line[to].character != frame {
-			to++
-		}
-		if to < columns {
-			items = append(items, strings.TrimSpace(lineText(line[from+1:to])))
+		left := -1 // the last frame
+		for i, c := range line {
+			if c.character != frame || c.at <= after {
+				continue
+			}
+			if text := strings.TrimSpace(lineText(line[left+1 : i])); left >= 0 && text != "" {
+				items = append(items, text)
+			}
+			left = i
 		}
 	}
 	return items
@@ -175,6 +175,13 @@ func (s *screen) String() string {
 		out.WriteString(strings.TrimRight(lineText(line[:]), " ") + "\n")
 	}
 	return strings.Trim(out.String(), "\n")
+}
+
+// shows tells whether all these texts are on the screen. White space, and so lines, does not count, nor case.
+func (s *screen) shows(texts ...string) bool {
+	bare := func(text string) string { return strings.ToLower(strings.Join(strings.Fields(text), "")) }
+	all := bare(s.String())
+	return !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(all, bare(text)) })
 }
 
 func lineText(line []cell) string {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -94,4 +95,18 @@ func FuzzScreen(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestItems(t *testing.T) {
+	s := shows(question)
+	if got := s.items(strings.Index(s.text.String(), "?") + 1); !slices.Equal(got, []string{"No", "Yes"}) {
+		t.Errorf("the items are %q", got)
+	}
+	if got := s.items(s.text.Len()); got != nil {
+		t.Errorf("%q are items of a menu that was not drawn yet", got)
+	}
+	// In the box around the menu, blank but for it.
+	if got := shows("\x1b[1;1H\xb3      \xb3\x1b[2;1H\xb3      \xb3\x1b[2;3H\xb3No\xb3").items(0); !slices.Equal(got, []string{"No"}) {
+		t.Errorf("the items are %q", got)
+	}
 }
