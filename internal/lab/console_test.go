@@ -75,6 +75,20 @@ func TestWaitFor(t *testing.T) {
 	}
 }
 
+func TestWaitForOne(t *testing.T) {
+	c := newConsole(t.Context(), nil, func(string) {})
+	c.Write([]byte("first second Enter password character 1"))
+	for _, want := range []string{"first", "second"} {
+		if got, err := c.waitForOne(time.Second, "second", "first"); got != want || err != nil {
+			t.Errorf("%q and %v, not %q", got, err, want)
+		}
+	}
+	go c.Write([]byte("2: "))
+	if got, err := c.number("character ", ":"); got != 12 || err != nil {
+		t.Errorf("%d, %v", got, err)
+	}
+}
+
 func TestWaitForCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	c := newConsole(ctx, nil, func(string) {})

@@ -67,16 +67,18 @@ func Offers(items ...string) func(*Console) error {
 	}
 }
 
-// Together does several things in one session: it opens the menu once, returns to it after each, and leaves it at the end,
-// which resets the machine if one of them changed something. What is requested and not done is lost then, but for the
-// record of its password: left alone that of an enrolment is the request to reset the whole list, at the next boot.
+// Together does several things in one session, whatever kinds of requests there are: it opens the menu once, returns to it
+// after each, and leaves it at the end, which resets the machine if one of them changed something. What was requested and not
+// done is lost by that reset, but not the record of its password, which the next boot takes for a request: to reset the
+// whole list, if it is that of an enrolment. A boot that ends in the menu, by CutInMenu, leaves the same.
 func Together(all ...func(*Console) error) func(*Console) error {
 	return func(c *Console) error {
+		within := c.stay
 		c.stay = true
 		if err := steps(c, all...); err != nil {
 			return err
 		}
-		c.stay = false
+		c.stay = within
 		return leave(c)
 	}
 }
@@ -107,8 +109,7 @@ func CutAtPrompt() func(*Console) error {
 	}
 }
 
-// CutInMenu cuts the power in the main menu; in Together, after what was done before it. A reset from the menu leaves
-// the same variables.
+// CutInMenu cuts the power in the main menu; in Together, after what was done before it.
 func CutInMenu() func(*Console) error {
 	return func(c *Console) error {
 		return steps(c, open, func(*Console) error { return ErrCut })
@@ -165,13 +166,16 @@ func leave(c *Console) error {
 	return c.Key(Enter)
 }
 
+// back waits until MokManager is back in the main menu.
+func back(c *Console) error { return c.WaitFor(menu, toAnswer) }
+
 // changed waits until MokManager is back in the main menu and has changed something.
 func changed(c *Console) error {
-	if err := c.WaitFor(menu, toAnswer); err != nil {
-		return err
-	}
-	return c.reach(restart, toAnswer)
+	return steps(c, back, func(c *Console) error { return c.reach(restart, toAnswer) })
 }
+
+// press presses Enter.
+func press(c *Console) error { return c.Key(Enter) }
 
 // enter answers the question for a password.
 func enter(password string) func(*Console) error { return enterAt("Password:", password) }
@@ -213,13 +217,13 @@ func pick(item string) func(*Console) error {
 // dismiss waits for a box with a message and presses its only button.
 func dismiss(message string) func(*Console) error { return choose(message, "OK") }
 
-// count counts the keys on the list that is shown.
-func count(c *Console, keys int) error {
-	if err := c.reach("Continue", toAnswer); err != nil {
+// count counts the entries on the list that is shown, "View key 0" and so on, before its last item.
+func count(c *Console, last, entry string, want int) error {
+	if err := c.reach(last, toAnswer); err != nil {
 		return err
 	}
-	if got := strings.Count(c.Screen(), "View key "); got != keys {
-		return fmt.Errorf("MokManager lists %d keys, not %d:\n%s", got, keys, c.Screen())
+	if got := strings.Count(c.Screen(), "View "+entry); got != want {
+		return fmt.Errorf("MokManager lists %d %ss, not %d:\n%s", got, entry, want, c.Screen())
 	}
-	return nil
+	return press(c)
 }

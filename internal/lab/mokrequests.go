@@ -81,7 +81,7 @@ func WrongPassword(keys int, password string) func(*Console) error {
 				return err
 			}
 		}
-		return steps(c, dismiss("Failed to enroll keys"), func(c *Console) error { return c.WaitFor(menu, toAnswer) }, leave)
+		return steps(c, dismiss("Failed to enroll keys"), back, leave)
 	}
 }
 
@@ -95,11 +95,12 @@ func Views(item string, entries ...[]string) func(*Console) error {
 			return err
 		}
 		for i, texts := range entries {
-			if err := steps(c, choose("["+item+"]", fmt.Sprint("View key ", i)), view(texts)); err != nil {
+			err := steps(c, choose("["+item+"]", fmt.Sprint("View key ", i)), view(texts))
+			if err != nil {
 				return err
 			}
 		}
-		return steps(c, list(item, len(entries)), choose("the key(s)?", "No"), func(c *Console) error { return c.WaitFor(menu, toAnswer) }, leave)
+		return steps(c, list(item, len(entries)), choose("the key(s)?", "No"), back, leave)
 	}
 }
 
@@ -112,18 +113,24 @@ func view(texts []string) func(*Console) error {
 			several = strings.Contains(c.screen.String(), hashes)
 			return several || c.screen.shows(texts...)
 		})
-		if err != nil || !several {
-			return steps(c, func(*Console) error { return err }, func(c *Console) error { return c.Key(Enter) })
+		if err != nil {
+			return err
+		}
+		if !several {
+			return press(c)
 		}
 		for i, text := range texts {
 			err := steps(c, choose(hashes, fmt.Sprint("View hash ", i)), func(c *Console) error {
 				return c.until(fmt.Sprintf("a page with %q", text), toAnswer, func() bool { return c.screen.shows(text) })
-			}, func(c *Console) error { return c.Key(Enter) })
+			}, press)
 			if err != nil {
 				return err
 			}
 		}
-		return choose(hashes, "Back")(c)
+		if err := c.WaitFor(hashes, toAnswer); err != nil {
+			return err
+		}
+		return count(c, "Back", "hash", len(texts))
 	}
 }
 
@@ -147,10 +154,7 @@ func list(item string, keys int) func(*Console) error {
 		if err := c.WaitFor("["+item+"]", toAnswer); err != nil {
 			return err
 		}
-		if err := count(c, keys); err != nil {
-			return err
-		}
-		return c.Key(Enter)
+		return count(c, "Continue", "key", keys)
 	}
 }
 

@@ -89,7 +89,7 @@ func guard(attended bool, stop context.CancelCauseFunc) func(text string) {
 	return func(text string) {
 		_, what, wrong := strings.Cut(text, "Something has gone seriously wrong")
 		switch {
-		case !attended && (strings.Contains(text, "MOK management") || strings.Contains(text, protected)): // in the prompt and in the menu
+		case !attended && (strings.Contains(text, "MOK management") || strings.Contains(text, protected)): // prompt or menu; password
 			stop(ErrMokManager)
 		case wrong && strings.Contains(what, "failed"): // not before shim has said what failed
 			stop(ErrRefused)

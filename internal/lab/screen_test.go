@@ -110,3 +110,10 @@ func TestItems(t *testing.T) {
 		t.Errorf("the items are %q", got)
 	}
 }
+
+func TestShows(t *testing.T) {
+	s := shows("\x1b[1;1H\xb3 SHA256 hash \xb3\x1b[2;1H\xb3   AB CD \xb3\x1b[3;1H\xb3   EF 01 \xb3")
+	if !s.shows("abcdef01", "sha256 Hash") || s.shows("abcdef01", "sha1") || !s.shows() {
+		t.Error("a hash is not found, or one that is not there")
+	}
+}

@@ -39,7 +39,8 @@ func run(c wire.Command) (output *wire.Output, cut bool, err error) {
 	case output := <-ended:
 		changed, err := w.changed()
 		if err == nil && !changed {
-			err = fmt.Errorf("%q did not change %s: exit code %d %s\n%s%s", c.Argv, c.CutAfter, output.Code, output.Failure, output.Stdout, output.Stderr)
+			err = fmt.Errorf("%q did not change %s: exit code %d %s\n%s%s", c.Argv, c.CutAfter, output.Code, output.Failure,
+				output.Stdout, output.Stderr)
 		}
 		return nil, changed, err
 	}

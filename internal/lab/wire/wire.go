@@ -22,8 +22,9 @@ type Command struct {
 	Env   []string // "name=value", added to a small fixed environment
 	UID   int      // user and group to run as, 0 is root
 
-	// CutAfter is an EFI variable's file name, "MokNew-605dab50-e046-4300-abb6-3dd810dd8b23". The power is cut as soon as the
-	// command has created, written or deleted it, before the command can open another file in efivarfs. If it never does, the boot fails.
+	// CutAfter is an EFI variable's file name, "MokNew-605dab50-e046-4300-abb6-3dd810dd8b23". The power is cut when the command has
+	// created, written or deleted it, before anybody can open a file in efivarfs again; at the latest when the command has ended. If
+	// it has changed nothing then, the boot fails.
 	CutAfter string
 	Cut      bool // cut the power in place of a program
 }
