@@ -18,34 +18,64 @@ var Hashes = []string{"sha1", "sha224", "sha256", "sha384", "sha512", "sha3-256"
 var KeyAlgorithms = []string{"rsa", "ecdsa-nist-p192", "ecdsa-nist-p256", "ecdsa-nist-p384", "ecdsa-nist-p521"}
 
 // Algorithms are the hashes and key algorithms of [Hashes] and [KeyAlgorithms] that are registered at this moment and passed their
-// test. Nil: /proc/crypto was not read.
+// test. False: it is registered, and whether this release reads it in signatures is not sure. Nil: /proc/crypto was not read.
 type Algorithms map[string]bool
 
-const cryptoFile = "proc/crypto"
+const cryptoFile, releaseFile = "proc/crypto", "proc/sys/kernel/osrelease"
 
 // Registered tells whether the kernel can use the algorithm now. It answers Yes or Unknown, never No: what is not registered may be in a
 // module that the kernel loads when asked for it (crypto/api.c, crypto_larval_lookup, needs modprobe in reach), or that somebody loads
 // later. Until then a signature with it counts as one with unsupported crypto.
 func (a Algorithms) Registered(name string) evidence.Reading {
+	usable, registered := a[name]
 	switch {
 	case a == nil:
 		return evidence.Reading{Answer: evidence.Unknown, Evidence: "/proc/crypto was not read", Source: "/" + cryptoFile}
-	case a[name]:
+	case usable:
 		return evidence.Reading{Answer: evidence.Yes, Evidence: name + " is registered", Source: "/" + cryptoFile}
+	case registered:
+		return evidence.Reading{Answer: evidence.Unknown, Evidence: name + " is registered, and kernels of this release may not read it in signatures: " + unread, Source: "/" + releaseFile}
 	case !slices.Contains(Hashes, name) && !slices.Contains(KeyAlgorithms, name):
 		return evidence.Reading{Answer: evidence.Unknown, Evidence: name + " was not looked for", Source: "/" + cryptoFile}
 	}
 	return evidence.Reading{Answer: evidence.Unknown, Evidence: name + " is not loaded", Source: "/" + cryptoFile}
 }
 
-// ReadAlgorithms reads /proc/crypto below a root folder; every user may.
+// ReadAlgorithms reads /proc/crypto below a root folder, and the release; every user may.
 func ReadAlgorithms(root fs.FS) (Algorithms, error) {
 	file, err := openRegular(root, cryptoFile)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return ParseAlgorithms(file)
+	found, err := ParseAlgorithms(file)
+	release := Release(root)
+	for name := range found {
+		found[name] = readInSignatures(release, name)
+	}
+	return found, err
+}
+
+const unread = "they know SHA-3 there since 6.7, and did without SHA-1 in 6.7 and 6.8"
+
+// readInSignatures: a hash that is registered is of no use where the parsers of PKCS#7 and X.509 do not know its OID
+// (crypto/asymmetric_keys/pkcs7_parser.c, pkcs7_sig_note_digest_algo; x509_cert_parser.c, x509_note_sig_algo). They know SHA-3 since Linux 6.7
+// (fdb4f66c9545), and did not know SHA-1 from then (16ab7cb5825f) until 6.9 and some stable releases of 6.7 and 6.8 (203a6763ab69).
+// Distributions bring such changes to older kernels, so that false is not sure; nor is it where the release cannot be read.
+func readInSignatures(release, hash string) bool {
+	sha3 := strings.HasPrefix(hash, "sha3-")
+	if !sha3 && hash != "sha1" {
+		return true
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n != 2 {
+		return false
+	}
+	since := func(m int) bool { return major > 6 || major == 6 && minor >= m }
+	if sha3 {
+		return since(7)
+	}
+	return !since(7) || since(9)
 }
 
 // cryptoMax bounds the list; the real ones have some 50 KiB.

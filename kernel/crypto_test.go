@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,33 @@ func TestParseAlgorithms(t *testing.T) {
 	}
 	if read, err := ReadAlgorithms(files(nil)); err == nil || read != nil {
 		t.Errorf("no file, and yet %v, %v", read, err)
+	}
+}
+
+// A hash that is registered need not be one that the kernel's release reads in signatures.
+func TestReadAlgorithmsOfRelease(t *testing.T) {
+	text := entry("sha1", "shash", "passed", "no") + entry("sha256", "shash", "passed", "no") + entry("sha3-256", "shash", "passed", "no") + entry("sha3-512", "shash", "passed", "no") +
+		entry("rsa", "akcipher", "passed", "no")
+	for of, unsure := range map[string][]string{
+		"5.14.0-427.el9": {"sha3-256", "sha3-512"}, "6.1.0-56-cloud-amd64": {"sha3-256", "sha3-512"}, "6.6.99": {"sha3-256", "sha3-512"}, "4.19.0": {"sha3-256", "sha3-512"},
+		"6.7.0": {"sha1"}, "6.8.0-31-generic": {"sha1"}, "6.9.0": nil, "6.12.117": nil, "7.0.0": nil, "10.0": nil, "odd": {"sha1", "sha3-256", "sha3-512"}, "": {"sha1", "sha3-256", "sha3-512"},
+	} {
+		a, err := ReadAlgorithms(files(map[string]string{"proc/crypto": text, release: of + "\n"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"sha1", "sha256", "sha3-256", "sha3-512", "rsa"} {
+			want := evidence.Reading{Answer: evidence.Yes, Evidence: name + " is registered", Source: "/proc/crypto"}
+			if slices.Contains(unsure, name) {
+				want = evidence.Reading{Evidence: name + " is registered, and kernels of this release may not read it in signatures: " + unread, Source: "/" + release}
+			}
+			if got := a.Registered(name); got != want {
+				t.Errorf("%q, %s: %+v", of, name, got)
+			}
+		}
+		if got := a.Registered("sha3-384"); got.Answer != evidence.Unknown || got.Evidence != "sha3-384 is not loaded" {
+			t.Errorf("%q: %+v", of, got)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ type Status struct {
 
 // Release is uname -r, from /proc/sys/kernel/osrelease; empty when unreadable.
 func Release(root fs.FS) string {
-	release, err := readLine(root, "proc/sys/kernel/osrelease")
+	release, err := readLine(root, releaseFile)
 	if err != nil {
 		return ""
 	}

@@ -20,7 +20,7 @@ type probesRecord struct {
 	Signers   []signerRecord       `json:"signers"`
 }
 
-// hashRecord tells whether the kernel had the hash registered after the last probe with it; null: /proc/crypto was not read.
+// hashRecord tells whether the kernel had the hash registered after the last probe with it, and is of a release that reads it in signatures; null: /proc/crypto was not read.
 type hashRecord struct {
 	Hash       string `json:"hash"`
 	Registered *bool  `json:"registered"`
@@ -123,7 +123,10 @@ func (r *probesRecord) read() (*probed, error) {
 		}
 		p.hashes[h.Hash] = nil
 		if h.Registered != nil {
-			p.hashes[h.Hash] = kernel.Algorithms{h.Hash: *h.Registered}
+			p.hashes[h.Hash] = kernel.Algorithms{}
+			if *h.Registered {
+				p.hashes[h.Hash][h.Hash] = true
+			}
 		}
 	}
 	for i, s := range r.Strangers {

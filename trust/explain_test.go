@@ -234,6 +234,7 @@ func TestExplanations(t *testing.T) {
 		{"proven by the kernel", nil, nil, GateKey, Pass, "", "verified a signature"},
 		{"hash registered", nil, nil, GateHash, Pass, "", "registered"},
 		{"hash not loaded", nil, func(f *Facts) { f.Hash = evidence.Reading{Evidence: "sha512 is not loaded", Source: "/proc/crypto"} }, GateHash, ResultUnknown, MendHash, "not loaded"},
+		{"hash not read by this release", nil, func(f *Facts) { f.Hash = evidence.Reading{Evidence: "6.1 knows no SHA-3", Source: osRelease} }, GateHash, ResultUnknown, "", "knows no SHA-3"},
 		{"valid", nil, nil, GateValidity, Pass, "", "looks at no dates"},
 		{"expired", expired, nil, GateValidity, Pass, "", "expired on 2011-01-01"},
 		{"not yet valid", expired, func(f *Facts) { f.Today = "2009-12-31" }, GateValidity, Pass, "", "not valid before 2010-01-01"},

@@ -55,13 +55,21 @@ func describeKey(algorithm string, bits *int, curve *string) string {
 	return algorithm
 }
 
-// certificateHashGate: the hash that modules will be signed with is registered. One that is not may be loaded when the kernel asks for it, or not.
+// certificateHashGate: the hash that modules will be signed with is registered, and read in signatures. One that is not may be loaded when the kernel asks for it, or not.
 func certificateHashGate(f Facts) Gate {
 	gate := fromReading(GateHash, f.Hash)
 	if f.Hash.Answer == evidence.Unknown {
-		gate.Mend = MendHash
+		gate.Mend = mendHash(f.Hash)
 	}
 	return gate
+}
+
+// mendHash: loading a hash helps nothing where the release of the kernel is in the way.
+func mendHash(r evidence.Reading) Mend {
+	if r.Source == osRelease {
+		return ""
+	}
+	return MendHash
 }
 
 // validityGate says what the dates are, and passes: no kernel looks at them (x509_cert_parser.c only checks their syntax, "the RTC might not be valid", 49fcf732bdae).

@@ -22,7 +22,7 @@ type Module struct {
 	// Carries: the signature has several signers, or brings certificates along. The kernel then tries each, and walks chains; here the
 	// verdict stays open.
 	Carries bool
-	// Hash tells whether the hash of the signature is registered with the kernel.
+	// Hash tells whether the hash of the signature is registered with the kernel and read in signatures.
 	Hash evidence.Reading
 	// SHA256 is that of the unpacked module, signature included; zero when it could not be unpacked. Rings are the kernel's keyrings.
 	SHA256   [sha256.Size]byte
@@ -147,7 +147,7 @@ func hashGate(m Module) Gate {
 	}
 	gate = fromReading(GateHash, m.Hash)
 	if m.Hash.Answer != evidence.Yes {
-		gate.Result, gate.Mend = ResultUnknown, MendHash
+		gate.Result, gate.Mend = ResultUnknown, mendHash(m.Hash)
 	}
 	return gate
 }

@@ -32,6 +32,8 @@ type ProbeVerdict struct {
 	// ID tells whether the kernel finds a key with this id in a keyring that it consults for modules. Yes is no proof that it is this very
 	// key, since ids are what the issuer wrote. [PlatformConsulted] uses it for a key that is in one keyring alone ([OnlyIn]).
 	ID evidence.Answer
+	// Unusable: the kernel says that it can use no signature of this hash and algorithm now. It says so under enforcement only.
+	Unusable bool
 	// Mode is empty when the control did not show it.
 	Mode Mode
 	// Evidence says what the answers mean, Seen what they were, one word a probe.

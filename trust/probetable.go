@@ -80,6 +80,7 @@ func (v *ProbeVerdict) combine(p *kernel.Probes, read func(*kernel.Attempt) answ
 	}
 	if byIssuer != none && !v.Mode.unknownSigner(read(p.Stranger)) || bySKID != none && !v.Mode.unknownSigner(read(p.StrangerSKID)) {
 		if unusable(p.Stranger) || unusable(p.StrangerSKID) {
+			v.Unusable = true
 			v.Evidence = "the kernel cannot use the hash or the algorithm of these signatures now, so it did not look for the key: " + p.Hash.Evidence
 			return
 		}
@@ -97,7 +98,7 @@ func (v *ProbeVerdict) combine(p *kernel.Probes, read func(*kernel.Attempt) answ
 	v.Value, v.ID, v.Evidence = r.value, r.id, r.evidence
 }
 
-// unusable: the kernel says that it lacks the hash or the algorithm. It says so under enforcement only.
+// unusable: the kernel says that it lacks the hash or the algorithm.
 func unusable(a *kernel.Attempt) bool {
 	return a != nil && slices.Contains(a.Notices(), kernel.NoticeCrypto)
 }

@@ -43,7 +43,7 @@ type Facts struct {
 	// Algorithms are those registered with the kernel.
 	Algorithms kernel.Algorithms
 
-	// Hash tells whether the hash that modules will be signed with is registered.
+	// Hash tells whether the hash that modules will be signed with is registered and read in signatures.
 	Hash evidence.Reading
 
 	// What follows explains and decides nothing, but where it is said.
@@ -241,8 +241,9 @@ func (v *Verdict) prove(f Facts) {
 		switch {
 		case probed.Value != Unknown:
 			v.Value, v.Proof, gate.Decides = probed.Value, LoadProbe, true
-		case f.Probes.Signed != nil && v.Value == Trusted:
-			v.Value, gate.Decides = Unknown, true // a signature of this very key was tried, and not seen to be accepted
+		case (f.Probes.Signed != nil || probed.Unusable) && v.Value == Trusted:
+			// A signature of this very key was tried, and not seen to be accepted; or none with this hash can be.
+			v.Value, gate.Decides = Unknown, true
 		}
 	}
 	v.Gates = append(v.Gates, gate)

@@ -201,6 +201,14 @@ func TestJudge(t *testing.T) {
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateProbe, says: "not among those"},
 		{name: "a keyless probe that was not understood", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { f.Probes = probes(enforced, "EKEYREJECTED crypto", "", "") },
 			value: Trusted, proof: KeyringRestriction, ring: keyring.Machine, gate: GateProbe, says: "not among those"},
+		{name: "a stranger's probe, of which the kernel says that its crypto is not supported", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) {
+			f.Probes = probes(enforced, "EKEYREJECTED crypto", "", "")
+			f.Probes.Stranger = attempt("EKEYREJECTED crypto")
+		}, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateProbe, says: "cannot use the hash"},
+		{name: "a stranger's probe by key id, of which the kernel says that its crypto is not supported", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) {
+			f.Probes = probes(enforced, rejected, "EKEYREJECTED crypto", "")
+			f.Probes.StrangerSKID = attempt("EKEYREJECTED crypto")
+		}, value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateProbe, says: "cannot use the hash"},
 		{name: "refused as blacklisted", cert: selfSigned, rings: debian, change: func(f *Facts) { f.Inquiry = &keyring.Inquiry{Refused: fmt.Errorf("%w: errno", keyring.ErrRejected)} },
 			value: Untrusted, gate: GateCertificate, says: "rejects"},
 		{name: "quota", cert: selfSigned, rings: debian, change: func(f *Facts) { f.Inquiry, f.InquiryErr, f.Witnesses = nil, keyring.ErrQuota, nil }, value: Untrusted, gate: GateCertificate, says: "quota"},
