@@ -63,6 +63,43 @@ func TestDoubledNamesake(t *testing.T) {
 	}
 }
 
+// One key can be found by the name of another kind than its own: its key id is the other's issuer and serial number.
+func TestCrossed(t *testing.T) {
+	me := certtest.Name{certtest.CN("me")}
+	made := certtest.Make(t, certtest.Spec{Subject: me, Serial: []byte{1}, Key: certtest.ECDSA(t, elliptic.P256())})
+	mine := parse(t, made)
+	ca := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("ca")}, Key: certtest.RSA(2048, 5)})
+	other := parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("other")}, Serial: []byte{7}, SKID: mine.ID0(), Key: certtest.RSA(2048, 1)}))
+	double := parse(t, certtest.Make(t, certtest.Spec{Subject: me, Serial: []byte{9}, SKID: mine.ID0(), Key: certtest.Double(t, made), Signer: ca}))
+	for name, c := range map[string]struct {
+		put      []*certs.Certificate
+		accepted bool
+	}{
+		"behind another": {[]*certs.Certificate{other, mine}, false}, "before another": {[]*certs.Certificate{mine, other}, true},
+		"its double alone": {[]*certs.Certificate{double}, false},
+	} {
+		k := keyringtest.New()
+		a := arrangement{Kernel: k, stored: []Stored{{mine, "file:/x"}}}
+		if name == "behind another" {
+			k.Order = func(x, y keyring.Serial) int { return int(x - y) }
+		}
+		for _, p := range c.put {
+			k.Put(keyring.Machine, p.Raw)
+			a.stored = append(a.stored, Stored{p, "mok"})
+		}
+		if got := a.Accepts(mine, certs.ByIssuerAndSerial, false); got != c.accepted {
+			t.Errorf("%s: the kernel accepts it: %t", name, got)
+		}
+		for _, root := range []bool{true, false} {
+			f := a.facts(t, mine, root)
+			f.Algorithms = kernel.Algorithms{"ecdsa-nist-p256": true}
+			if v := Judge(f); v.Value != Unknown {
+				t.Errorf("%s, root %t: %s\n%s", name, root, v.Value, show(v))
+			}
+		}
+	}
+}
+
 // Namesakes have another key, and one of the names by which the kernel finds keys.
 func TestNamesakes(t *testing.T) {
 	make := func(cn string, serial byte, id []byte, key int) *certs.Certificate {
@@ -76,10 +113,15 @@ func TestNamesakes(t *testing.T) {
 	}{
 		{"itself", c, false}, {"renewed", make("me", 2, []byte{1}, 0), false}, {"made anew", make("me", 1, []byte{2}, 7), true},
 		{"another with its key id", make("you", 9, []byte{1}, 7), true}, {"a stranger", make("you", 1, []byte{2}, 7), false},
+		{"its issuer and serial number as key id", make("you", 9, c.ID0(), 7), true},
 	} {
 		if got := len(NamesakesOf(c, []Stored{{s.other, "db"}})) == 1; got != s.want {
 			t.Errorf("%s: %t", s.what, got)
 		}
+	}
+	you := make("you", 9, nil, 7)
+	if mine := make("me", 1, you.ID0(), 0); len(NamesakesOf(mine, []Stored{{you, "db"}})) != 1 {
+		t.Error("one whose issuer and serial number is its key id is no namesake")
 	}
 	if bare := make("me", 1, nil, 0); len(NamesakesOf(bare, []Stored{{make("you", 2, nil, 7), "db"}})) != 0 {
 		t.Error("two without key id are namesakes")

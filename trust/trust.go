@@ -78,9 +78,18 @@ func NamesakesOf(c *certs.Certificate, stored []Stored) (found []Namesake) {
 	return found
 }
 
-// sharesName tells whether two certificates have one of the names by which the kernel finds keys: issuer and serial number, or the key id.
+// sharesName tells whether two certificates have one of the names by which the kernel finds keys: issuer and serial number, or the key id. It does
+// not care which of a key's names is the one that it looks for (crypto/asymmetric_keys/asymmetric_type.c, asymmetric_match_key_ids), and a key id
+// can be made that is another certificate's serial number and issuer.
 func sharesName(a, b *certs.Certificate) bool {
-	return bytes.Equal(a.ID0(), b.ID0()) || a.ID1() != nil && bytes.Equal(a.ID1(), b.ID1())
+	for _, one := range [][]byte{a.ID0(), a.ID1()} {
+		for _, other := range [][]byte{b.ID0(), b.ID1()} {
+			if one != nil && other != nil && bytes.Equal(one, other) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Value is the answer to the question, in three values.
