@@ -11,7 +11,8 @@
 // private key signed these bytes.
 //
 // Only DER is read. The kernel's own decoder takes looser BER, and PKCS#7's old SEQUENCE in place of a SET;
-// scripts/sign-file and openssl cms write neither. Where a message is of that kind the error is ErrNotDER, which is no verdict.
+// scripts/sign-file and openssl cms write neither. Where a message is of that kind the error is ErrNotDER, which is no verdict; so is an ECDSA signature
+// of that kind Unsupported.
 package modsig
 
 import (

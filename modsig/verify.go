@@ -2,7 +2,9 @@ package modsig
 
 import (
 	"bytes"
+	"encoding/asn1"
 	"fmt"
+	"math/big"
 
 	"kkeys/certs"
 )
@@ -92,7 +94,11 @@ func (c *check) signer(s Signer) Result {
 		if s.Algorithm != key.KeyAlgorithm() {
 			return false, nil
 		}
-		return key.VerifyDigest(s.Hash, digest, s.Signature)
+		good, err := key.VerifyDigest(s.Hash, digest, s.Signature)
+		if !good && err == nil && s.Algorithm == "ecdsa" && loosePair(s.Signature) {
+			err = fmt.Errorf("%w: %w: an ECDSA signature", certs.ErrUnverifiable, ErrNotDER)
+		}
+		return good, err
 	})
 	chain, broken := c.chain(s, made)
 	if broken != nil {
@@ -120,6 +126,15 @@ func (c *check) signer(s Signer) Result {
 		return decide(keys, made, nil)
 	}
 	return Result{Outcome: UnknownKey}
+}
+
+// loosePair tells whether a signature is no pair of numbers in DER and may be one for the kernel, which takes numbers without a sign, numbers with more
+// zeros than need be, and what stands behind the pair (crypto/ecdsa.c, ecdsa_get_signature_rs; lib/asn1_decoder.c).
+func loosePair(signature []byte) bool {
+	var pair struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(signature, &pair)
+	strict := err == nil && len(rest) == 0 && pair.R.Sign() > 0 && pair.S.Sign() > 0
+	return !strict && bytes.HasPrefix(signature, []byte{0x30})
 }
 
 // chain starts at the message's certificate for this signer, if it has one, and follows the issuers that the message has

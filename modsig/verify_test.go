@@ -3,7 +3,10 @@ package modsig_test
 import (
 	"bytes"
 	"crypto/elliptic"
+	"encoding/asn1"
 	"errors"
+	"math/big"
+	"slices"
 	"testing"
 
 	"kkeys/certs"
@@ -40,6 +43,22 @@ func signerOver(t testing.TB, payload []byte, c *certtest.Cert, hash string, ski
 
 func broken(s *modsig.Signer) { s.Signature[20] ^= 1 }
 
+// pair writes the two numbers of an ECDSA signature with so many zeros before each, and something behind them.
+func pair(zeros int, behind []byte) func(*modsig.Signer) {
+	return func(s *modsig.Signer) {
+		var rs struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(s.Signature, &rs); err != nil {
+			panic(err)
+		}
+		var body []byte
+		for _, n := range []*big.Int{rs.R, rs.S} {
+			number := append(make([]byte, zeros), n.FillBytes(make([]byte, 32))...)
+			body = append(append(body, 2, byte(len(number))), number...)
+		}
+		s.Signature = append(append([]byte{0x30, byte(len(body))}, body...), behind...)
+	}
+}
+
 func TestVerify(t *testing.T) {
 	mine, stranger := owner(t), certtest.SelfSignedWith(t, "stranger", certtest.RSA(2048, 2))
 	// The same issuer, serial number and SKID as mine, and another key.
@@ -48,6 +67,11 @@ func TestVerify(t *testing.T) {
 	twin := certtest.Make(t, twinSpec)
 	short := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("short")}, SKID: mine.Spec.SKID[16:]})
 	ecdsa := certtest.SelfSignedWith(t, "ec", certtest.ECDSA(t, elliptic.P256()))
+	unsigned := signed(t, ecdsa, "sha256", false, pair(0, nil))
+	for unsigned.Signature[4] < 0x80 { // the first number needs a zero in DER
+		unsigned = signed(t, ecdsa, "sha256", false, pair(0, nil))
+	}
+	otherEC := certtest.SelfSignedWith(t, "ec", certtest.ECDSA(t, elliptic.P256()))
 	p224 := certtest.SelfSignedWith(t, "p224", certtest.ECDSA(t, elliptic.P224()))
 	unknownCurve := bytes.Replace(p224.DER, []byte{0x2b, 0x81, 4, 0, 0x21}, []byte{0x2b, 0x81, 4, 0, 0x0a}, 1) // secp256k1
 
@@ -80,6 +104,13 @@ func TestVerify(t *testing.T) {
 		{"hash that cannot be computed", []modsig.Signer{signed(t, mine, "sha256", false, func(s *modsig.Signer) { s.Hash = "streebog256" })},
 			list{a}, modsig.Unsupported, 0, nil},
 		{"ECDSA", []modsig.Signer{signed(t, ecdsa, "sha256", false)}, list{a, parse(t, ecdsa.DER)}, modsig.Valid, 0, parse(t, ecdsa.DER)},
+		{"ECDSA, broken", []modsig.Signer{signed(t, ecdsa, "sha256", false, broken)}, list{parse(t, ecdsa.DER)}, modsig.Wrong, 0, parse(t, ecdsa.DER)},
+		{"ECDSA, no pair", []modsig.Signer{signed(t, ecdsa, "sha256", false, func(s *modsig.Signer) { s.Signature[0] = 0x31 })}, list{parse(t, ecdsa.DER)}, modsig.Wrong, 0, parse(t, ecdsa.DER)},
+		{"ECDSA, numbers without a sign", []modsig.Signer{unsigned}, list{parse(t, ecdsa.DER)}, modsig.Unsupported, 0, nil},
+		{"ECDSA, a zero more", []modsig.Signer{signed(t, ecdsa, "sha256", false, pair(2, nil))}, list{parse(t, ecdsa.DER)}, modsig.Unsupported, 0, nil},
+		{"ECDSA, a byte behind", []modsig.Signer{signed(t, ecdsa, "sha256", false, pair(1, []byte{0}))}, list{parse(t, ecdsa.DER)}, modsig.Unsupported, 0, nil},
+		{"ECDSA, longer length", []modsig.Signer{signed(t, ecdsa, "sha256", false, func(s *modsig.Signer) { s.Signature = slices.Insert(s.Signature, 1, 0x81) })}, list{parse(t, ecdsa.DER)}, modsig.Unsupported, 0, nil},
+		{"ECDSA, not DER, and another that has its id", []modsig.Signer{unsigned}, list{parse(t, ecdsa.DER), parse(t, otherEC.DER)}, modsig.Unsupported, 0, nil},
 		{"unknown curve", []modsig.Signer{signed(t, p224, "sha256", false)}, list{parse(t, unknownCurve)}, modsig.Unsupported, 0, nil},
 		{"stranger and mine", []modsig.Signer{signed(t, stranger, "sha256", false), signed(t, mine, "sha1", false)}, list{a}, modsig.Valid, 1, a},
 		{"mine and broken stranger", []modsig.Signer{signed(t, mine, "sha256", false), signed(t, stranger, "sha256", false, broken)},

@@ -99,6 +99,7 @@ func TestJudgeModule(t *testing.T) {
 		{"wrong, keyrings not visible", Module{Result: modsig.Result{Outcome: modsig.Wrong, Key: c}, RingsErr: keyring.ErrNotVisible}, hiddenRings, Unknown, GateModule, "or another key"},
 		{"no keyring at all", Module{Result: valid, Rings: []keyring.Ring{}}, trusted, Unknown, GateModuleHash, "not seen"},
 		{"algorithm not known", Module{Result: modsig.Result{Outcome: modsig.Unsupported, Err: errors.New("ML-DSA")}}, nil, Unknown, GateModule, "ML-DSA"},
+		{"an ECDSA signature that is not DER", Module{Result: modsig.Result{Outcome: modsig.Unsupported, Err: fmt.Errorf("%w: %w", certs.ErrUnverifiable, modsig.ErrNotDER)}}, nil, Unknown, GateModule, "not DER"},
 		{"message not supported", Module{Err: fmt.Errorf("%w: PSS", modsig.ErrUnsupported)}, nil, Unknown, GateModule, "PSS"},
 		{"not signed", Module{Err: &modsig.UnsignedError{Magic: -1}}, nil, Untrusted, GateModule, "not signed"},
 		{"appended to", Module{Err: &modsig.UnsignedError{Magic: 10, Appended: true, After: 7}}, nil, Untrusted, GateModule, "7 bytes were appended"},
