@@ -5,12 +5,15 @@ package main
 import (
 	"bytes"
 	"crypto/elliptic"
+	"encoding/asn1"
+	"math/big"
 	"strings"
 	"testing"
 
 	"kkeys/certs"
 	"kkeys/internal/certtest"
 	"kkeys/internal/lab"
+	"kkeys/modsig"
 )
 
 // These are the machines of TestLabDeceptions. A keyring keeps up to sixteen keys in one node, and of those that fit the kernel takes the one that
@@ -181,6 +184,70 @@ func strangeKeys(t *testing.T) arrangement {
 	return arrangement{
 		name: "strange keys", mok: []*certtest.Cert{long, padded, ca, point, first, last, twin}, stages: []stage{{name: "enrolled", keys: true}, unfound},
 		tricks: func(*testing.T, lab.Kernel) []trick { return all },
+	}
+}
+
+// sha3 is the module with which a kernel before 6.7 has SHA-3, and yet does not read it in signatures.
+const (
+	sha3      = "sha3_generic.ko"
+	loadsSHA3 = "! test -f /srv/" + sha3 + " || insmod /srv/" + sha3
+)
+
+// strangeSignatures: a hash that is registered and not read in signatures, numbers that are not DER, and keys under a key id that is another's issuer
+// and serial number.
+func strangeSignatures(t *testing.T) arrangement {
+	my, their := certtest.Spec{Key: mine}, certtest.Spec{Key: theirs}
+	crossed := func(c *certtest.Cert) string {
+		parsed, err := certs.ParseDER(c.DER)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(parsed.ID0())
+	}
+	plain, behind, before := certificate(t, "plain", 2, "id plain", my), certificate(t, "behind", 2, "", my), certificate(t, "before", 2, "", my)
+	behind2, before2 := certificate(t, "behind2", 7, crossed(behind), their), certificate(t, "before2", 7, crossed(before), their)
+	curve, point := certificate(t, "curve", 2, "id curve", certtest.Spec{Key: certtest.ECDSA(t, elliptic.P256())}), certificate(t, "point", 2, "", certtest.Spec{Key: certtest.ECDSA(t, elliptic.P256())})
+	double := certificate(t, "point", 9, crossed(point), certtest.Spec{Key: certtest.Double(t, point)}, issuedBy(authority(t)))
+	return arrangement{
+		name: "strange signatures", mok: []*certtest.Cert{plain, behind, behind2, before2, before, curve, double}, stages: []stage{{name: "SHA-3 loaded", change: loadsSHA3}},
+		tricks: func(t *testing.T, kernel lab.Kernel) []trick {
+			return []trick{
+				{name: "plain", made: plain}, {name: "sha3-256", made: plain, hash: "sha3-256"}, {name: "behind", made: behind}, {name: "before", made: before},
+				{name: "point", made: point}, {name: "double", made: double}, {name: "curve", made: curve}, {name: "no-der", made: curve, module: noDER(t, kernel, curve)},
+			}
+		},
+	}
+}
+
+// noDER is a module with an ECDSA signature whose numbers lack the zero that tells a positive one.
+func noDER(t *testing.T, kernel lab.Kernel, c *certtest.Cert) []byte {
+	t.Helper()
+	for {
+		payload, text, err := modsig.Split(lab.SignFile(t, "sha256", c.KeyPEM(t), c.DER, lab.Strip(t, lab.Module(t, kernel, "dummy"))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := modsig.Decode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pair struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(m.Signers[0].Signature, &pair); err != nil {
+			t.Fatal(err)
+		}
+		if pair.R.BitLen() < 256 {
+			continue // it needs none
+		}
+		numbers := append([]byte{0x30, 68, 2, 32}, pair.R.FillBytes(make([]byte, 32))...)
+		m.Signers[0].Signature = append(append(numbers, 2, 32), pair.S.FillBytes(make([]byte, 32))...)
+		if text, err = m.Encode(); err != nil {
+			t.Fatal(err)
+		}
+		module, err := modsig.Append(payload, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return module
 	}
 }
 

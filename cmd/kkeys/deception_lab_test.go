@@ -115,7 +115,7 @@ type question struct {
 // questions asks about all certificates, or modules, with one hash at once, but for --key, which is for one certificate.
 func (s stage) questions(all []trick) []question {
 	var asked []question
-	for _, hash := range []string{"sha256", "sha512"} {
+	for _, hash := range []string{"sha256", "sha512", "sha3-256"} {
 		for _, w := range ways {
 			q := question{way: w}
 			q.args = append([]string{"--hash", hash}, w.args...)
@@ -198,6 +198,9 @@ func (a arrangement) run(t *testing.T, m lab.Machine, kernel lab.Kernel) {
 			content[c.name+".key"] = c.made.KeyPEM(t)
 		}
 		certificates["/etc/uefi/certs/"+c.name+".crt"] = lab.File{Data: c.made.DER, Mode: 0o644}
+	}
+	if kernel == lab.Kernel61 {
+		content[sha3] = lab.Module(t, kernel, "sha3_generic") // 6.12 has it built in
 	}
 	m.Files = inGuest(t, content)
 	for path, file := range certificates {
@@ -284,7 +287,7 @@ func said(d subjectDocument) string {
 // However names, ids and keys are laid out, by enrolment or by root at run time, `trusted` says trusted only of a certificate, or a module, with
 // which a module signed by the kernel's own sign-file loads, and untrusted only of one with which it does not. It may always be unsure.
 func TestLabDeceptions(t *testing.T) {
-	for _, a := range []arrangement{twoKeys(t), twoNames(t), strangeKeys(t), addedByRoot(t), cutByRoot(t)} {
+	for _, a := range []arrangement{twoKeys(t), twoNames(t), strangeKeys(t), strangeSignatures(t), addedByRoot(t), cutByRoot(t)} {
 		t.Run(a.name, func(t *testing.T) {
 			t.Parallel()
 			m := a.machine(t)
