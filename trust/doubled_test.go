@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kkeys/certs"
+	"kkeys/evidence"
 	"kkeys/internal/certtest"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -95,6 +96,39 @@ func TestCrossed(t *testing.T) {
 			f.Algorithms = kernel.Algorithms{"ecdsa-nist-p256": true}
 			if v := Judge(f); v.Value != Unknown {
 				t.Errorf("%s, root %t: %s\n%s", name, root, v.Value, show(v))
+			}
+		}
+	}
+}
+
+// A keyring that is not looked into is searched by the kernel all the same, when one that counts links it: what it holds may come first.
+func TestUnlisted(t *testing.T) {
+	make := func(id string, key int) *certs.Certificate {
+		return parse(t, certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("me")}, Serial: []byte{1}, SKID: []byte(id), Key: certtest.RSA(2048, key)}))
+	}
+	mine, anew := make("m", 0), make("n", 1)
+	for _, in := range []string{keyring.Secondary, keyring.Machine, keyring.Platform} {
+		for _, at := range []string{keyring.Machine, ".other"} {
+			for _, sign := range []int{1, -1} {
+				k := keyringtest.New()
+				k.Order = func(x, y keyring.Serial) int { return sign * int(x-y) }
+				k.Ring(".other")
+				k.Link(".other", in)
+				k.Put(at, mine.Raw)
+				if at != ".other" {
+					k.Put(".other", anew.Raw)
+				}
+				a := arrangement{Kernel: k}
+				want := Unknown
+				if in == keyring.Platform && at == keyring.Machine {
+					want = Trusted // .platform is asked when nothing was found
+				}
+				f := a.facts(t, mine, true)
+				f.Platform.Answer = evidence.Yes
+				v := Judge(f)
+				if accepted := a.Accepts(mine, certs.ByIssuerAndSerial, true); v.Value != want || want == Trusted && !accepted {
+					t.Errorf("linked by %s, the key in %s, order %d: %s, accepted %t\n%s", in, at, sign, v.Value, accepted, show(v))
+				}
 			}
 		}
 	}

@@ -40,6 +40,17 @@ func trusting(rings []keyring.Ring) (found []*keyring.Ring) {
 	return found
 }
 
+// unlisted is the name of a keyring that a ring links, so that the kernel searches it too, and that is none whose keys are looked at one by one;
+// empty when there is none.
+func unlisted(rings []keyring.Ring, ring *keyring.Ring) string {
+	for _, link := range ring.Rings {
+		if !slices.ContainsFunc(trusting(rings), func(r *keyring.Ring) bool { return r.Serial == link.Serial }) {
+			return link.Description
+		}
+	}
+	return ""
+}
+
 // entries gives the keys that stand in those keyrings.
 func (f Facts) entries() (all []entry) {
 	for _, ring := range trusting(f.Rings) {

@@ -43,7 +43,7 @@ func (f Facts) lookUp(by certs.Lookup) signer {
 			s = &platform
 		}
 		if consulted.Answer != evidence.No {
-			s.add(ring, consulted, hasName(f.Witnesses[by], keyring.ByRing(ring.Serial)))
+			s.add(ring, consulted, hasName(f.Witnesses[by], keyring.ByRing(ring.Serial)), unlisted(f.Rings, ring))
 		}
 	}
 	for _, e := range f.entries() {
@@ -70,7 +70,7 @@ type search struct {
 	by     certs.Lookup
 	rings  []asking
 	keys   []entry
-	unseen bool // some entries give no permission to view them
+	unseen bool // some entries give no permission to view them, or stand in a keyring that is not among those listed
 }
 
 // asking is a keyring that is or may be asked, and whether the kernel finds a key of the name in it and what it links.
@@ -80,9 +80,9 @@ type asking struct {
 	found     evidence.Answer
 }
 
-func (s *search) add(ring *keyring.Ring, consulted evidence.Reading, found evidence.Answer) {
+func (s *search) add(ring *keyring.Ring, consulted evidence.Reading, found evidence.Answer, unlisted string) {
 	s.rings = append(s.rings, asking{ring.Name(), consulted, found})
-	s.unseen = s.unseen || ring.Unseen > 0
+	s.unseen = s.unseen || ring.Unseen > 0 || unlisted != ""
 }
 
 // offer takes a key that stands in one of the keyrings and has the name.

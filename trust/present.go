@@ -200,6 +200,9 @@ func opaque(rings []keyring.Ring) string {
 		if ring.Unseen > 0 {
 			return fmt.Sprintf("%d entries of %s could not be seen", ring.Unseen, ring.Name())
 		}
+		if name := unlisted(rings, ring); name != "" {
+			return fmt.Sprintf("%s links %s, whose entries were not looked at", ring.Name(), name)
+		}
 		for _, key := range ring.Keys {
 			switch _, _, ok := certs.ParseKernelName(key.Description); {
 			case key.Type != keyring.TypeAsymmetric:

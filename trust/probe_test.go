@@ -298,6 +298,11 @@ func TestOnlyIn(t *testing.T) {
 			r[0].Unseen = 1
 			return r
 		}, false},
+		"there, and another keyring linked": {func() []keyring.Ring {
+			r := put(debian(), keyring.Platform, asymmetric, entry)
+			r[1].Rings = append(r[1].Rings, keyring.Key{Serial: 6, Type: keyring.TypeKeyring, Description: ".other"})
+			return r
+		}, false},
 		"as no key": {func() []keyring.Ring { return put(debian(), keyring.Platform, keyring.TypeBlacklist, entry) }, false},
 		"not seen":  {func() []keyring.Ring { return nil }, false},
 	} {

@@ -235,6 +235,11 @@ func TestJudge(t *testing.T) {
 		{name: "blacklist partly unseen", cert: selfSigned, rings: func() []keyring.Ring { r := debian(); r[4].Unseen = 2; return r }, answers: inMachine, bySerial: finds,
 			value: Unknown, proof: KeyringRestriction, ring: keyring.Machine, gate: GateRevocation, says: "could not be seen"},
 		{name: "old kernel without restrictions, id not there", cert: selfSigned, rings: debian, answers: unavailable(), bySerial: unavailable(), byKeyID: unavailable(), value: Untrusted, gate: GatePresent, says: "no entry"},
+		{name: "old kernel without restrictions, id not there, and another keyring linked", cert: selfSigned, rings: func() []keyring.Ring {
+			r := debian()
+			r[1].Rings = append(r[1].Rings, keyring.Key{Serial: 6, Type: keyring.TypeKeyring, Description: ".other"})
+			return append(r, keyring.Ring{Key: r[1].Rings[2]})
+		}, answers: unavailable(), bySerial: unavailable(), byKeyID: unavailable(), value: Unknown, gate: GatePresent, says: "links .other"},
 		{name: "cannot ask, cannot see", cert: selfSigned, change: func(f *Facts) { f.Inquiry, f.InquiryErr, f.Witnesses = nil, keyring.ErrUnavailable, nil }, value: Unknown, gate: GatePresent, says: "could not be seen"},
 		{name: "nothing at all", cert: selfSigned, change: func(f *Facts) { *f = Facts{Certificate: f.Certificate} }, value: Unknown, gate: GateCertificate, says: "not asked"},
 		{name: "SUSE, without codeSigning", cert: selfSigned, rings: debian, answers: inMachine, bySerial: finds, change: func(f *Facts) { stored(f); f.Kernel.Config["CHECK_CODESIGN_EKU"] = "y" },
