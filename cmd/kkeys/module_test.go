@@ -13,6 +13,8 @@ import (
 
 	"kkeys/certs"
 	"kkeys/internal/certtest"
+	"kkeys/keyring"
+	"kkeys/keyring/keyringtest"
 	"kkeys/modsig"
 )
 
@@ -156,6 +158,44 @@ func TestTrustedModule(t *testing.T) {
 	got := runOn(t, m, "trusted", "--prove", filepath.Join(dir, "one.der"))
 	if got.code != exitYes || !strings.Contains(squeeze(got.out), "unknown load-probe") {
 		t.Errorf("--prove on a recording: exit code %d\n%s%s", got.code, got.out, got.err)
+	}
+}
+
+// changing is a kernel whose keyrings change after they were listed once.
+type changing struct {
+	*keyringtest.Kernel
+	change func()
+}
+
+func (k *changing) Rings() ([]keyring.Ring, error) {
+	rings, err := k.Kernel.Rings()
+	if k.change != nil {
+		k.change()
+		k.change = nil
+	}
+	return rings, err
+}
+
+// What is in the keyrings when the files have been read counts, not what was there before.
+func TestTrustedListsAgain(t *testing.T) {
+	module, made := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, false)
+	anew := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 2}, Key: certtest.RSA(2048, 31)})
+	for name, data := range map[string][]byte{"one.der": made.DER, "mok.ko": module} {
+		for code, ring := range map[int]string{exitYes: keyring.Platform, exitUnsure: keyring.Machine} { // .platform is asked when nothing was found before
+			m, dir := debian(t)
+			kernel := &changing{Kernel: keyringtest.New()}
+			kernel.Put(keyring.Machine, made.DER)
+			kernel.change = func() { kernel.Put(ring, anew.DER) }
+			m.Keyrings = kernel
+			m.Files.(fstest.MapFS)["var/lib/dkms/mok.pub"] = &fstest.MapFile{Data: made.DER}
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := runOn(t, m, "trusted", path); got.code != code {
+				t.Errorf("%s, a key put into %s: exit code %d, want %d\n%s%s", name, ring, got.code, code, got.out, got.err)
+			}
+		}
 	}
 }
 

@@ -101,6 +101,7 @@ func (s *session) subjects(path string, p proof, common trust.Facts, document *t
 		return nil, failed("%w", err)
 	}
 	if machine.IsModule(data) {
+		s.listAgain(&common)
 		return s.judgeModule(path, data, p, common, document)
 	}
 	certificates, err := machine.DecodeCertificates(path, data)
@@ -157,8 +158,15 @@ func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
 	return facts
 }
 
+// listAgain: a file that is a pipe can have kept us waiting, and the kernel's image takes long to search. Whoever knew what was listed before could
+// change it until the kernel is asked.
+func (s *session) listAgain(facts *trust.Facts) {
+	facts.Rings, facts.RingsErr = s.machine.Keyrings.Rings()
+}
+
 // inquire asks the kernel about the certificate, about witnesses that name it, and about its namesakes.
 func (s *session) inquire(facts *trust.Facts, c *certs.Certificate) {
+	s.listAgain(facts)
 	questions := trust.Questions(facts.Rings)
 	facts.Certificate = c
 	facts.Inquiry, facts.InquiryErr = s.machine.Keyrings.Ask(c.Raw, questions...)
