@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"testing"
 
@@ -96,4 +98,44 @@ func TestSignedBy(t *testing.T) {
 	if got := issuer.KeyAlgorithm(); got != "rsa" {
 		t.Error(got)
 	}
+}
+
+// The key counts, not how it is written, nor what else the certificate holds.
+func TestHasKey(t *testing.T) {
+	rsaKey, p256, p384 := certtest.RSA(2048, 0), certtest.ECDSA(t, elliptic.P256()), certtest.ECDSA(t, elliptic.P384())
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []crypto.Signer{rsaKey, certtest.RSA(2048, 1), p256, certtest.ECDSA(t, elliptic.P256()), p384, edKey}
+	for i, key := range keys {
+		// Another's key is in an extension of each.
+		holds := parse(t, certtest.Make(t, certtest.Spec{Signer: certtest.SelfSigned(t, "ca"), Key: key, Extensions: []certtest.Extension{{OID: "1.3.6.1.4.1.55555.1", Value: publicInfo(t, keys[(i+1)%len(keys)])}}}).DER)
+		for j, other := range keys {
+			if got := holds.HasKey(other.Public()); got != (i == j) {
+				t.Errorf("the certificate of key %d has key %d: %t", i, j, got)
+			}
+		}
+		// Without the parameters that RFC 3279 wants an RSA key to have.
+		if bare := bytes.Replace(publicInfo(t, key), []byte{0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0}, []byte{0x30, 11, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1}, 1); key == keys[0] {
+			bare[3] -= 2 // the length around it
+			c := parse(t, certtest.Make(t, certtest.Spec{Signer: certtest.SelfSigned(t, "ca"), Key: key, PublicKey: bare}).DER)
+			if !c.HasKey(key.Public()) {
+				t.Error("an RSA key without parameters is another")
+			}
+		}
+	}
+	if parse(t, certtest.SelfSigned(t, "rsa").DER).HasKey("no key") {
+		t.Error("text is a key")
+	}
+}
+
+// publicInfo is the subjectPublicKeyInfo of a key.
+func publicInfo(t *testing.T, key crypto.Signer) []byte {
+	t.Helper()
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public
 }

@@ -2,9 +2,11 @@ package certs
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"math/big"
@@ -105,6 +107,25 @@ func (c *Certificate) SignedBy(issuer *Certificate) (bool, error) { return c.ver
 // SameKey reports whether both certificates have the same public key, as written.
 func (c *Certificate) SameKey(other *Certificate) bool {
 	return bytes.Equal(c.key.oid, other.key.oid) && bytes.Equal(c.key.params, other.key.params) && bytes.Equal(c.key.bits, other.key.bits)
+}
+
+// HasKey reports whether the certificate's public key is this one, an [*rsa.PublicKey], [*ecdsa.PublicKey] or [ed25519.PublicKey], however the
+// certificate writes it. No other kind is known here.
+func (c *Certificate) HasKey(public crypto.PublicKey) bool {
+	kind := keyAlgorithms[dotted(c.key.oid)].name
+	bits, whole := c.key.bits.bytes()
+	switch p := public.(type) {
+	case *rsa.PublicKey:
+		n, e, ok := c.key.rsa()
+		return ok && kind == "rsa" && new(big.Int).SetBytes(n).Cmp(p.N) == 0 && new(big.Int).SetBytes(e).Cmp(big.NewInt(int64(p.E))) == 0
+	case *ecdsa.PublicKey:
+		curve, named := c.key.namedCurve()
+		point, err := p.Bytes()
+		return named && whole && err == nil && kind == "ecdsa" && curves[curve].name == p.Curve.Params().Name && bytes.Equal(bits, point)
+	case ed25519.PublicKey:
+		return whole && kind == "ed25519" && bytes.Equal(bits, p)
+	}
+	return false
 }
 
 // KeyAlgorithm is the kind of the certificate's key as in Details: "rsa", "ecdsa" …, the OID in numbers when unknown.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,7 +140,17 @@ func TestTrustedModule(t *testing.T) {
 	if err := os.WriteFile(key, dkms.KeyPEM(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// A certificate that holds another public key somewhere is not that one's.
+	public, err := x509.MarshalPKIXPublicKey(dkms.Key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("holds")}, Extensions: []certtest.Extension{{OID: "1.3.6.1.4.1.55555.1", Value: public}}})
+	if err := os.WriteFile(filepath.Join(dir, "holds.der"), holds.DER, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{
+		{"trusted", "--prove", "--key", key, filepath.Join(dir, "holds.der")},
 		{"trusted", "--prove", "--key", key, filepath.Join(dir, "disk.ko")},
 		{"trusted", "--key", key, filepath.Join(dir, "one.der")},
 		{"trusted", "--prove", "--key", key, filepath.Join(dir, "one.der")},

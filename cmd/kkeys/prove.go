@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -82,11 +81,8 @@ func (s *session) prove(p proof, facts *trust.Facts) error {
 	if !p.wanted {
 		return nil
 	}
-	if p.key != nil {
-		public, err := x509.MarshalPKIXPublicKey(p.key.Public())
-		if err != nil || !bytes.Contains(facts.Certificate.Raw, public) {
-			return usage("--key: this is not the private key of the certificate")
-		}
+	if p.key != nil && !facts.Certificate.HasKey(p.key.Public()) {
+		return usage("--key: this is not the private key of the certificate")
 	}
 	question, err := machine.QuestionAbout(facts.Certificate, p.hash, p.key)
 	if err == nil {
