@@ -18,7 +18,8 @@ type ordered struct {
 
 // reorder moves flags before arguments, because the flag package stops at the first argument and would silently drop what follows:
 // `kkeys enroll cert.der --dry-run` must not enroll. Global flags may stand anywhere. What follows "--" is argument. Unknown flags
-// stay flags, so that parsing refuses them. Who asks for help names no subject: urfave/cli would take one for a topic.
+// stay flags, so that parsing refuses them. Where help is asked for, arguments do not matter, which the package would take for topics of it; a word
+// that is no command stays one.
 func reorder(app *cli.App, args []string) ordered {
 	var o ordered
 	var path, global, flags, rest []string
@@ -40,6 +41,8 @@ func reorder(app *cli.App, args []string) ordered {
 			}
 			command := commands[at]
 			path, known, commands = append(path, command.Name), append(command.Flags, app.Flags...), command.Subcommands
+		case slices.Contains(cli.HelpFlag.Names(), strings.TrimLeft(arg, "-")):
+			help = true
 		default:
 			words := args[i : i+1]
 			flag, inline := lookup(known, arg)
@@ -56,14 +59,19 @@ func reorder(app *cli.App, args []string) ordered {
 			} else {
 				flags = append(flags, words...)
 			}
-			help = help || flag == nil && (arg == "--help" || arg == "-h")
 			o.json = o.json || isSet(flag, "json", arg)
 			o.quiet = o.quiet || isSet(flag, "quiet", arg)
 		}
 	}
+	switch {
+	case help && path != nil:
+		flags, rest = append([]string{"--help"}, flags...), nil
+	case help && len(rest) == 0:
+		global = append([]string{"--help"}, global...)
+	}
 	o.command = strings.Join(path, " ")
 	o.args = slices.Concat(global, path, flags)
-	if len(rest) > 0 && !help {
+	if len(rest) > 0 {
 		o.args = append(append(o.args, "--"), rest...)
 	}
 	return o

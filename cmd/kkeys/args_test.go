@@ -26,8 +26,12 @@ func TestReorder(t *testing.T) {
 		"enroll - cert.der":                       "enroll -- - cert.der",
 		"enroll cert.der --root":                  "--root enroll -- cert.der",
 		"list --cert a --cert b c":                "list --cert a --cert b -- c",
-		"trusted a.der --help":                    "trusted --help",
-		"trusted -h -- a.der":                     "trusted -h",
+		"list .machine --cert a --help":           "list --help --cert a",
+		"-h list":                                 "list --help",
+		"--json -h":                               "--help --json",
+		"nonsense --help":                         "-- nonsense",
+		"enroll -- --help":                        "enroll -- --help",
+		"enroll --password-file --help cert.der":  "enroll --password-file --help -- cert.der",
 		"":                                        "",
 	} {
 		if got := strings.Join(reorder(app, strings.Fields(in)).args, " "); got != want {
@@ -47,6 +51,8 @@ func TestReorderGroups(t *testing.T) {
 		"group inner inner":       "group inner -- inner",
 		"group -- inner":          "group -- inner",
 		"group --of b inner":      "group --of -- b inner",
+		"group inner a --help":    "group inner --help",
+		"group -h":                "group --help",
 		"--root d group inner -q": "--root d -q group inner",
 	} {
 		o := reorder(app, strings.Fields(in))
@@ -83,6 +89,21 @@ func TestEveryFlagAfterArguments(t *testing.T) {
 		}
 	}
 	each(nil, app.Commands)
+}
+
+// Help is shown for every command, wherever it is asked for, and whatever file is named.
+func TestHelp(t *testing.T) {
+	for _, command := range (&session{}).app().Commands {
+		for _, args := range []string{"%s --help", "%s -h", "%s no-file --help", "%s -h no-file", "-h %s no-file"} {
+			got := runOn(t, nil, strings.Fields(strings.ReplaceAll(args, "%s", command.Name))...)
+			if got.code != exitYes || got.err != "" || !strings.HasPrefix(got.out, "kkeys "+command.Name+" - ") {
+				t.Errorf("%s, %s: exit code %d\n%s%s", command.Name, args, got.code, got.out, got.err)
+			}
+		}
+	}
+	if got := runOn(t, nil, "nonsense", "--help"); got.code != exitUsage || !strings.Contains(got.err, `unknown command "nonsense"`) {
+		t.Errorf("help for what is no command: exit code %d, %s", got.code, got.err)
+	}
 }
 
 // JSON and silence must be known even when parsing fails.
