@@ -106,6 +106,21 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// Help and the version are text for people, whatever form is asked for.
+func TestHelpAndVersionAreText(t *testing.T) {
+	for _, args := range []string{"--help", "--version", "trusted a.der -h"} {
+		plain := runOn(t, nil, strings.Fields(args)...)
+		if plain.code != exitYes || plain.out == "" {
+			t.Errorf("%s: exit code %d, %q", args, plain.code, plain.out)
+		}
+		for _, form := range []string{"--json", "--quiet", "-q --json"} {
+			if got := runOn(t, nil, strings.Fields(form+" "+args)...); got != plain {
+				t.Errorf("%s %s: %+v", form, args, got)
+			}
+		}
+	}
+}
+
 // JSON and silence must be known even when parsing fails.
 func TestReorderKnowsTheForm(t *testing.T) {
 	app := (&session{}).app()
