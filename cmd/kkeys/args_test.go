@@ -93,14 +93,20 @@ func TestEveryFlagAfterArguments(t *testing.T) {
 
 // Help is shown for every command, wherever it is asked for, and whatever file is named.
 func TestHelp(t *testing.T) {
-	for _, command := range (&session{}).app().Commands {
-		for _, args := range []string{"%s --help", "%s -h", "%s no-file --help", "%s -h no-file", "-h %s no-file"} {
-			got := runOn(t, nil, strings.Fields(strings.ReplaceAll(args, "%s", command.Name))...)
-			if got.code != exitYes || got.err != "" || !strings.HasPrefix(got.out, "kkeys "+command.Name+" - ") {
-				t.Errorf("%s, %s: exit code %d\n%s%s", command.Name, args, got.code, got.out, got.err)
+	var each func(above string, commands []*cli.Command)
+	each = func(above string, commands []*cli.Command) {
+		for _, command := range commands {
+			name := above + command.Name
+			for _, args := range []string{"%s --help", "%s -h", "%s no-file --help", "%s -h no-file", "-h %s no-file"} {
+				got := runOn(t, nil, strings.Fields(strings.ReplaceAll(args, "%s", name))...)
+				if got.code != exitYes || got.err != "" || !strings.HasPrefix(got.out, "kkeys "+name+" - ") {
+					t.Errorf("%s, %s: exit code %d\n%s%s", name, args, got.code, got.out, got.err)
+				}
 			}
+			each(name+" ", command.Subcommands)
 		}
 	}
+	each("", (&session{}).app().Commands)
 	if got := runOn(t, nil, "nonsense", "--help"); got.code != exitUsage || !strings.Contains(got.err, `unknown command "nonsense"`) {
 		t.Errorf("help for what is no command: exit code %d, %s", got.code, got.err)
 	}

@@ -22,10 +22,10 @@ EXAMPLES
 `
 
 // commandHelp is for a command and for a group of them.
-const commandHelp = `kkeys {{.HelpName}} - {{.Usage}}
+const commandHelp = `{{.HelpName}} - {{.Usage}}
 
 USAGE
-   kkeys [global flags] {{.HelpName}} [flags]{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
+   {{.HelpName}} [global flags] [flags]{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
 
 {{.Description}}
 {{if .Subcommands}}

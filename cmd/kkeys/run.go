@@ -100,15 +100,17 @@ func (s *session) app() *cli.App {
 	}
 	asUsage := func(_ *cli.Context, err error, _ bool) error { return usage("%w", err) }
 	app.OnUsageError = asUsage
-	var keep func(group string, commands []*cli.Command)
-	keep = func(group string, commands []*cli.Command) {
+	var keep func(above string, commands []*cli.Command)
+	keep = func(above string, commands []*cli.Command) {
 		for _, command := range commands {
 			command.OnUsageError, command.CustomHelpTemplate, command.HideHelpCommand = asUsage, commandHelp, true
-			command.HelpName = group + command.Name
-			keep(command.HelpName+" ", command.Subcommands)
+			if above != app.Name { // else urfave/cli puts the program's name before it
+				command.HelpName = above + " " + command.Name
+			}
+			keep(above+" "+command.Name, command.Subcommands)
 		}
 	}
-	keep("", app.Commands)
+	keep(app.Name, app.Commands)
 	return app
 }
 
@@ -118,9 +120,9 @@ func group(name, does, description string, commands ...*cli.Command) *cli.Comman
 		Name: name, Usage: does, Description: description, ArgsUsage: "COMMAND", Subcommands: commands,
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usage("unknown command %q", c.Command.HelpName+" "+c.Args().First())
+				return usage("unknown command %q", c.Args().First())
 			}
-			return usage("%s: no command", c.Command.HelpName)
+			return usage("no command")
 		},
 	}
 }
