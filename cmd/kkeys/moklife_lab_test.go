@@ -5,6 +5,7 @@ package main
 import (
 	"crypto/sha256"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -78,7 +79,17 @@ func TestLabLists(t *testing.T) {
 	hash := strings.Repeat("0123456789abcdef", 4)
 	l := &life{t: t, kernel: lab.Kernel612, files: inGuest(t, files)}
 
-	out := l.boot(nil, labStaging(append([]string{"enroll", "--timeout", "-1"}, ders...)...), lab.Shell("mokutil --list-new | grep Subject:"))
+	out := l.boot(nil, labStaging(append([]string{"enroll", "--timeout", "-1"}, ders...)...), lab.Shell("mokutil --list-new | grep Subject:"), lab.Shell("mokutil --help; true"))
+	options := regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(string(out[2].Stdout), -1)
+	rows := mokutilRows(t)
+	for _, option := range options {
+		if rows[option] == "" {
+			t.Errorf("docs/mokutil.md has no row for %s", option)
+		}
+	}
+	if len(options) < 30 {
+		t.Errorf("mokutil tells of the options %q", options)
+	}
 	expect(t, out[0], exitYes, "MokTimeout-")
 	mokutilLists(t, out[1], "lab: one", "lab: two", "lab: three")
 
