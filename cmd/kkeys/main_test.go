@@ -74,6 +74,8 @@ func specimens(t *testing.T) map[string][]byte {
 		"empty.der":    {},
 		"it's one.der": one.DER,
 		"request.var":  request(t, one.DER),
+		"broken.var":   append(request(t, one.DER), "behind it"...),
+		"hashes.var":   hashes(t),
 		"damaged.var":  append([]byte{6, 0, 0, 0}, request(t, one.DER)[4:99]...),
 		"sbat.var":     append([]byte{6, 0, 0, 0}, "sbat,1,2025021800\nshim,4\ngrub,5\n"...),
 		"module.ko":    module,
@@ -124,6 +126,16 @@ func request(t *testing.T, der []byte) []byte {
 		t.Fatal(err)
 	}
 	return append([]byte{byte(mok.Attributes), 0, 0, 0}, lists...)
+}
+
+// hashes is the file of an EFI variable with two SHA-256.
+func hashes(t *testing.T) []byte {
+	list := efivars.SignatureList{Type: efivars.SHA256, Signatures: []efivars.Signature{{Data: bytes.Repeat([]byte{7}, 32)}, {Data: bytes.Repeat([]byte{8}, 32)}}}
+	lists, err := efivars.EncodeSignatureLists([]efivars.SignatureList{list})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]byte{0x27, 0, 0, 0}, lists...)
 }
 
 // exitCode runs kkeys and checks its exit code: `code N kkeys …`.

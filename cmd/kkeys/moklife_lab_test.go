@@ -39,7 +39,7 @@ func (l *life) boot(firmware func(*lab.Console) error, commands ...lab.Command) 
 	return run.Outputs
 }
 
-// staging is a run of kkeys that stages something with the lab's password.
+// labStaging is a run of kkeys that stages something with the lab's password.
 func labStaging(args ...string) lab.Command {
 	return kkeys(append(args, "--password-file", "/srv/password")...)
 }
@@ -49,13 +49,18 @@ func efi(name string) string {
 	return "/sys/firmware/efi/efivars/" + name + "-605dab50-e046-4300-abb6-3dd810dd8b23"
 }
 
-// enrolled and blocked are mokutil's view of shim's lists.
+// mokutilEnrolled and mokutilBlocked are mokutil's view of shim's lists.
 var (
 	mokutilEnrolled = lab.Shell("mokutil --list-enrolled | grep -E 'Subject: CN=lab|^ *[0-9a-f]{64}'; true")
 	mokutilBlocked  = lab.Shell("mokutil --list-enrolled --mokx | grep -E 'Subject: CN=lab'; true")
 )
 
-// lines checks the lines that a command printed, trimmed and without their first word.
+// countFirmware counts certificates as mokutil and kkeys show them.
+const countFirmware = `for list in pk kek db; do
+	echo $list $(mokutil --$list | grep -c "Subject: ") $(kkeys uefi $list | grep -c "key id")
+done`
+
+// mokutilLists checks the lines that a command printed, trimmed and without their first word.
 func mokutilLists(t *testing.T, out lab.Output, names ...string) {
 	t.Helper()
 	var got []string
@@ -79,13 +84,18 @@ func TestLabLists(t *testing.T) {
 	hash := strings.Repeat("0123456789abcdef", 4)
 	l := &life{t: t, kernel: lab.Kernel612, files: inGuest(t, files)}
 
-	out := l.boot(nil, labStaging(append([]string{"enroll", "--timeout", "-1"}, ders...)...), lab.Shell("mokutil --list-new | grep Subject:"), lab.Shell("mokutil --help; true"))
+	out := l.boot(nil, labStaging(append([]string{"enroll", "--timeout", "-1"}, ders...)...), lab.Shell("mokutil --list-new | grep Subject:"), lab.Shell("mokutil --help; true"),
+		lab.Shell(countFirmware), kkeys("uefi", "--json"))
 	options := regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(string(out[2].Stdout), -1)
 	rows := mokutilRows(t)
 	for _, option := range options {
 		if rows[option] == "" {
 			t.Errorf("docs/mokutil.md has no row for %s", option)
 		}
+	}
+	expect(t, out[3], 0, "pk 1 1\n", "kek 1 1\n", "db 2 2\n")
+	if uefi := decoded[uefiDocument](t, "uefi", out[4]); len(uefi.Variables) != len(firmwareNames) || len(uefi.NotSeen) > 0 {
+		t.Errorf("the firmware's lists are %s", out[4].Stdout)
 	}
 	if len(options) < 30 {
 		t.Errorf("mokutil tells of the options %q", options)

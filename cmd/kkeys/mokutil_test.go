@@ -30,7 +30,7 @@ func TestMokutilTable(t *testing.T) {
 	for option, ours := range rows {
 		words, isCommand := strings.CutPrefix(strings.Trim(ours, "`"), "kkeys ")
 		if !isCommand {
-			if ours != "none" && ours != "none yet" && ours != "`--hash-file`" {
+			if ours != "none" && ours != "`--hash-file`" {
 				t.Errorf("%s: %s", option, ours)
 			}
 			continue
@@ -40,6 +40,9 @@ func TestMokutilTable(t *testing.T) {
 			if _, err := kindsOf(args[1:]); err != nil {
 				t.Errorf("%s: %v", option, err)
 			}
+			args = args[:1]
+		}
+		if len(args) > 0 && args[0] == "uefi" { // and so is a variable
 			args = args[:1]
 		}
 		want := strings.Join(append([]string{"kkeys"}, args...), " ") + " - "
