@@ -15,7 +15,6 @@ import (
 	"kkeys/certs"
 	"kkeys/efivars"
 	"kkeys/internal/printable"
-	"kkeys/machine"
 	"kkeys/mok"
 )
 
@@ -190,17 +189,10 @@ func exportTo(folder, word string, ders [][]byte) (paths []string, err error) {
 	}()
 	for i, der := range ders {
 		path := filepath.Join(folder, fmt.Sprintf("%s-%04d.der", word, i+1))
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if errors.Is(err, os.ErrExist) {
-			return paths, fmt.Errorf("%s: %w; nothing was written", path, machine.ErrExists)
-		} else if err != nil {
-			return paths, failed("%w", err)
+		if err := newFile(path, der); err != nil {
+			return paths, err
 		}
 		paths = append(paths, path)
-		_, err = file.Write(der)
-		if err = errors.Join(err, file.Close()); err != nil {
-			return paths, failed("%w", err)
-		}
 	}
 	return paths, nil
 }

@@ -93,7 +93,7 @@ func TestLabLists(t *testing.T) {
 			t.Errorf("docs/mokutil.md has no row for %s", option)
 		}
 	}
-	expect(t, out[3], 0, "pk 1 1\n", "kek 1 1\n", "db 2 2\n")
+	expect(t, out[3], 0, "pk 1 1\n", "kek 2 2\n", "db 2 2\n")
 	if uefi := decoded[uefiDocument](t, "uefi", out[4]); len(uefi.Variables) != len(firmwareNames) || len(uefi.NotSeen) > 0 {
 		t.Errorf("the firmware's lists are %s", out[4].Stdout)
 	}

@@ -242,8 +242,9 @@ func permission(reason *mok.Reason) error {
 }
 
 // refuseAll marks the requests that have no reason of their own yet.
-func (r *staging) refuseAll(err error) {
-	requests := r.document.Requests
+func (r *staging) refuseAll(err error) { refuse(r.document.Requests, err) }
+
+func refuse(requests []requestDocument, err error) {
 	for i := range requests {
 		if requests[i].Why == nil {
 			why := err.Error()

@@ -41,8 +41,9 @@ func (s *session) uefi() *cli.Command {
 		ArgsUsage: "[VARIABLE…]",
 		Description: "PK is whoever may change KEK, KEK whoever may change db and dbx; what db vouches for starts, what dbx names does not. The\n" +
 			"defaults are what the firmware's menu goes back to. Exit code 1: a variable that was named is not there.",
-		UsageText: "   kkeys uefi\n   kkeys uefi db dbx --hashes",
-		Flags:     []cli.Flag{&cli.BoolFlag{Name: "hashes", Usage: "list every hash, and do not only count them", DisableDefaultText: true}},
+		UsageText:   "   kkeys uefi\n   kkeys uefi db dbx --hashes",
+		Subcommands: []*cli.Command{s.uefiEnroll()},
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "hashes", Usage: "list every hash, and do not only count them", DisableDefaultText: true}},
 		Action: func(c *cli.Context) error {
 			document := &uefiDocument{Variables: []firmwareLists{}}
 			code, err := s.runUEFI(c, document)

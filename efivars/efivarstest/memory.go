@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"kkeys/efivars"
 )
@@ -65,6 +66,7 @@ type Memory struct {
 type variable struct {
 	attributes efivars.Attributes
 	data       []byte
+	time       time.Time // of an authenticated one
 }
 
 var _ efivars.Store = (*Memory)(nil)
@@ -76,7 +78,12 @@ func NewMemory() *Memory {
 
 // Seed puts a variable there as firmware or shim would before the system starts, without any rule.
 func (m *Memory) Seed(n efivars.Name, a efivars.Attributes, data []byte) {
-	m.variables[n] = variable{a, bytes.Clone(data)}
+	m.variables[n] = variable{attributes: a, data: bytes.Clone(data)}
+}
+
+// SeedAt puts an empty authenticated variable there, last written at that time.
+func (m *Memory) SeedAt(n efivars.Name, written time.Time) {
+	m.variables[n] = variable{attributes: efivars.AuthenticatedAttributes, time: written}
 }
 
 // Operations is the number of operations so far.
@@ -177,6 +184,14 @@ func (m *Memory) Set(n efivars.Name, a efivars.Attributes, data []byte) error {
 		case 2*len(n.Name)+len(data) > m.Limit:
 			return errno(efivars.ErrInvalid, syscall.EINVAL, "too large")
 		}
+		var stamp time.Time
+		if a.Has(efivars.TimeAuthWrite) {
+			u, err := m.authenticate(n, old, data)
+			if err != nil {
+				return err
+			}
+			data, stamp = u.Content, u.Time
+		}
 		need := cost(n, data)
 		if exists {
 			need -= min(need, cost(n, old.data))
@@ -187,9 +202,40 @@ func (m *Memory) Set(n efivars.Name, a efivars.Attributes, data []byte) error {
 		if half {
 			data = data[:(len(data)+1)/2]
 		}
-		m.variables[n] = variable{a, bytes.Clone(data)}
+		m.variables[n] = variable{a, bytes.Clone(data), stamp}
 		return nil
 	})
+}
+
+// authenticate checks an update as firmware does, but for the signature itself: that a certificate which may sign it is in it is taken for one.
+// In setup mode nobody need have signed it.
+func (m *Memory) authenticate(n efivars.Name, old variable, data []byte) (efivars.Update, error) {
+	refused := func(why string) error { return errno(efivars.ErrDenied, syscall.EACCES, why) }
+	u, err := efivars.ParseUpdate(data)
+	if err != nil {
+		return u, refused(err.Error())
+	}
+	if !u.Time.After(old.time) {
+		return u, refused("the time has not grown")
+	}
+	signers := []efivars.Name{efivars.PK}
+	if n != efivars.PK && n != efivars.KEK {
+		signers = append(signers, efivars.KEK)
+	}
+	if setup := m.variables[efivars.SetupMode]; bytes.Equal(setup.data, []byte{1}) {
+		return u, nil
+	}
+	for _, signer := range signers {
+		lists, _ := efivars.ParseSignatureLists(m.variables[signer].data)
+		for _, list := range lists {
+			for _, s := range list.Signatures {
+				if bytes.Contains(u.Signature, s.Data) {
+					return u, nil
+				}
+			}
+		}
+	}
+	return u, refused("nobody who may has signed it")
 }
 
 func cost(n efivars.Name, data []byte) uint64 { return uint64(2*len(n.Name) + len(data) + perVariable) }

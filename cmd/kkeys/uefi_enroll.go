@@ -1,0 +1,331 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/certs"
+	"kkeys/efivars"
+	"kkeys/internal/printable"
+	"kkeys/machine"
+	"kkeys/mok"
+)
+
+type uefiEnrollDocument struct {
+	envelope
+	Variable  string            `json:"variable"`
+	Requests  []requestDocument `json:"requests"`
+	SetupMode *bool             `json:"setup_mode"`
+	Size      int               `json:"size"`   // of the variable afterwards, in bytes
+	Output    *string           `json:"output"` // the file that was written
+	Written   bool              `json:"written"`
+	Warnings  []string          `json:"warnings"`
+}
+
+// Reasons not to change the firmware's own lists.
+var (
+	errListed    = errors.New("already in the list")
+	errForbidden = errors.New("in dbx")
+	errMicrosoft = errors.New("this machine's firmware has Microsoft's keys")
+	errSigner    = errors.New("the firmware would refuse the signature")
+	errUpdate    = errors.New("the firmware refused the update")
+)
+
+func (s *session) uefiEnroll() *cli.Command {
+	return &cli.Command{
+		Name:      "enroll",
+		Usage:     "add certificates to the firmware's own db, with the owner's key",
+		ArgsUsage: "CERT…",
+		Description: "Makes a signed update of db (or KEK, or PK) that holds what is there and the certificates. It is shown only, unless --output\n" +
+			"names a file for it or --write is given. What the firmware takes: in setup mode any update, but PK must be signed by itself;\n" +
+			"else db by a key of KEK or by PK, KEK and PK by PK. A wrong db can stop the next boot: docs/uefi.md.",
+		UsageText: "   kkeys uefi enroll --key KEK.key --cert KEK.pem db.der\n   kkeys uefi enroll --key KEK.key --cert KEK.pem db.der --output db.auth\n   sudo kkeys uefi enroll --key KEK.key --cert KEK.pem db.der --write",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "key", Usage: "sign with the private key in `FILE` (PEM, RSA)"},
+			&cli.StringFlag{Name: "cert", Usage: "its certificate, in `FILE`"},
+			&cli.StringFlag{Name: "to", Usage: "the `VARIABLE`: db, KEK or PK", Value: "db"},
+			&cli.StringFlag{Name: "output", Usage: "write the signed update into the new file `FILE`, for the firmware's menu or efi-updatevar"},
+			&cli.BoolFlag{Name: "write", Usage: "write the variable of this machine (root)", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "with-microsoft-keys", Usage: "also on a machine that has Microsoft's keys", DisableDefaultText: true},
+		},
+		Action: func(c *cli.Context) error {
+			document := &uefiEnrollDocument{Requests: []requestDocument{}, Warnings: []string{}}
+			return s.finish(document, &document.envelope, exitYes, s.runUEFIEnroll(c, document))
+		},
+	}
+}
+
+func (s *session) runUEFIEnroll(c *cli.Context, document *uefiEnrollDocument) error {
+	at := slices.IndexFunc(firmwareNames[:3], func(n efivars.Name) bool { return strings.EqualFold(n.Name, c.String("to")) })
+	switch {
+	case c.NArg() == 0:
+		return usage("no certificate named")
+	case at < 0:
+		return usage("--to %q: db, KEK or PK", c.String("to"))
+	case !c.IsSet("key") || !c.IsSet("cert"):
+		return usage("--key and --cert are needed: the firmware takes no update without a signature")
+	}
+	target := firmwareNames[at]
+	document.Variable = target.Name
+	if target == efivars.PK && c.NArg() > 1 {
+		return usage("PK holds one certificate")
+	}
+	added, err := s.updateSubjects(c.Args().Slice(), document)
+	if err != nil {
+		return err
+	}
+	key, signer, err := signingKey(c.String("key"), c.String("cert"))
+	if err != nil {
+		return err
+	}
+	if _, err := s.machine.Variables.List(); err != nil {
+		return err
+	}
+	if c.Bool("write") {
+		unlock, err := s.lockToWrite()
+		if err != nil {
+			refuse(document.Requests, err)
+			return err
+		}
+		defer unlock()
+	}
+	content, err := s.updated(c, target, added, signer, document)
+	if err != nil {
+		return err
+	}
+	update, err := efivars.NewUpdate(target, content, time.Now(), key, signer.X509)
+	if err != nil {
+		return err
+	}
+	return s.deliver(c, target, update, document)
+}
+
+// updateSubjects reads the certificates; one that cannot be read stops all.
+func (s *session) updateSubjects(paths []string, document *uefiEnrollDocument) (added []*certs.Certificate, err error) {
+	var failures []error
+	for _, path := range paths {
+		request := requestDocument{Path: path, Action: "would-add"}
+		one, err := oneCertificate(path)
+		switch {
+		case err != nil:
+			failures = append(failures, err)
+		case slices.ContainsFunc(added, func(a *certs.Certificate) bool { return bytes.Equal(a.Raw, one.Raw) }):
+			failures = append(failures, coded(exitNo, "%s: %w", path, mok.ErrDuplicate))
+		default:
+			details := one.Details()
+			request.Certificate = &details
+			added = append(added, one)
+		}
+		document.Requests = append(document.Requests, request)
+	}
+	if len(failures) > 0 {
+		refuse(document.Requests, several(failures))
+	}
+	return added, several(failures)
+}
+
+// signingKey reads a private key and its certificate.
+func signingKey(keyPath, certPath string) (crypto.Signer, *certs.Certificate, error) {
+	signer, err := oneCertificate(certPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	if signer.X509 == nil {
+		return nil, nil, failed("%s: %w", certPath, signer.X509Err)
+	}
+	text, err := machine.ReadFile(keyPath)
+	if err != nil {
+		return nil, nil, failed("%w", err)
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		for _, parse := range []func([]byte) (any, error){x509.ParsePKCS8PrivateKey, func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) }} {
+			if key, err := parse(block.Bytes); err == nil {
+				if signing, ok := key.(crypto.Signer); ok {
+					return signing, signer, nil
+				}
+			}
+		}
+	}
+	return nil, nil, failed("%s: no private key in PEM without a passphrase", keyPath)
+}
+
+// updated gives the new content of the variable: what is there, then the certificates. It refuses what the firmware would not take, what would be
+// of no use, and to change lists with Microsoft's keys unless that is named.
+func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Certificate, signer *certs.Certificate, document *uefiEnrollDocument) ([]byte, error) {
+	lists := map[efivars.Name]mok.List{}
+	for _, name := range firmwareNames[:4] {
+		lists[name] = s.machine.FirmwareList(name)
+		if err := lists[name].Err; err != nil {
+			return nil, failed("%s: %w", name.Name, err)
+		}
+	}
+	var setup uefiDocument
+	document.SetupMode = s.firmwareFlag(&setup, efivars.SetupMode)
+	if document.SetupMode == nil {
+		return nil, fmt.Errorf("%w: whether the firmware is in setup mode", mok.ErrCannotTell)
+	}
+	var refused []error
+	if !*document.SetupMode && !lists[efivars.PK].Has(signer.Raw) && (target != efivars.DB || !lists[efivars.KEK].Has(signer.Raw)) {
+		refused = append(refused, fmt.Errorf("%w: %s is not in %s", errSigner, c.String("cert"), map[bool]string{true: "KEK or PK", false: "PK"}[target == efivars.DB]))
+	}
+	if *document.SetupMode && target == efivars.PK && !bytes.Equal(signer.Raw, added[0].Raw) {
+		refused = append(refused, fmt.Errorf("%w: in setup mode a PK is signed by itself", errSigner))
+	}
+	if !c.Bool("with-microsoft-keys") {
+		for _, name := range firmwareNames[:3] {
+			if who := microsofts(lists[name]); who != "" {
+				refused = append(refused, fmt.Errorf("%w (%s has %s): a mistake can keep what they vouch for from starting; --with-microsoft-keys goes on", errMicrosoft, name.Name, who))
+				break
+			}
+		}
+	}
+	for i, one := range added {
+		var err error
+		switch {
+		case lists[target].Has(one.Raw):
+			err = errListed
+		case lists[efivars.DBX].Has(one.Raw), lists[efivars.DBX].HasHash(one.RawTBS):
+			err = errForbidden
+		}
+		if err != nil {
+			why := err.Error()
+			document.Requests[i].Action, document.Requests[i].Why = "refused", &why
+			refused = append(refused, fmt.Errorf("%s: %w", document.Requests[i].Path, err))
+		}
+	}
+	if len(refused) > 0 {
+		refuse(document.Requests, several(refused))
+		return nil, several(refused)
+	}
+	content := lists[target].Lists
+	if target == efivars.PK {
+		content = nil // PK holds one
+	}
+	for _, one := range added {
+		content = append(slices.Clip(content), efivars.X509List(efivars.Kkeys, one.Raw))
+	}
+	data, err := efivars.EncodeSignatureLists(content)
+	if err != nil {
+		return nil, err
+	}
+	document.Size = len(data)
+	if space, err := s.machine.Variables.Space(); err == nil && space.Known() && space.Available < uint64(len(data)) {
+		return nil, fmt.Errorf("%w: %d bytes are needed, %d can be written", mok.ErrNoSpace, len(data), space.Available)
+	}
+	if target == efivars.PK && len(lists[efivars.DB].Lists) == 0 {
+		document.Warnings = append(document.Warnings, "db is empty: with a PK the firmware leaves setup mode, and with Secure Boot on nothing starts")
+	}
+	return data, nil
+}
+
+// microsofts names the first of Microsoft's certificates in a list; empty when there is none.
+func microsofts(list mok.List) string {
+	for _, der := range list.Certificates() {
+		if c, err := certs.ParseDER(der); err == nil {
+			if subject := c.Details().Subject; strings.Contains(subject, "Microsoft Corporation") {
+				return subject
+			}
+		}
+	}
+	return ""
+}
+
+// deliver shows the update, and writes it where that was asked for.
+func (s *session) deliver(c *cli.Context, target efivars.Name, update efivars.Update, document *uefiEnrollDocument) error {
+	for _, text := range document.Warnings {
+		if !s.json {
+			s.warn(text)
+		}
+	}
+	bytesOf := update.Encode()
+	if c.IsSet("output") {
+		path := c.String("output")
+		if err := newFile(path, bytesOf); err != nil {
+			return err
+		}
+		document.Output = &path
+		s.say("%s: a signed update of %s, %d bytes", printable.Text(path), target.Name, len(bytesOf))
+	}
+	if c.Bool("write") {
+		if err := s.writeUpdate(target, update); err != nil {
+			refuse(document.Requests, err)
+			return err
+		}
+		document.Written = true
+		for i := range document.Requests {
+			document.Requests[i].Action = "added"
+		}
+	}
+	for _, r := range document.Requests {
+		s.say("%s: %s %s: %s, key id %s", printable.Text(r.Path), map[bool]string{true: "is now in", false: "would be added to"}[document.Written], target.Name,
+			printable.Text(r.Certificate.Subject), r.Certificate.KeyID)
+	}
+	s.say("%s: %d bytes, signed by %s", target.Name, document.Size, printable.Text(c.String("cert")))
+	if !document.Written && document.Output == nil {
+		s.say("nothing was written: --write writes the variable, --output FILE the signed update")
+	}
+	return nil
+}
+
+// lockToWrite keeps other writers away while the list is read, extended and written; it refuses where no firmware would look at the signature.
+func (s *session) lockToWrite() (unlock func(), err error) {
+	if dir, ok := s.machine.Variables.(*efivars.Dir); ok && !dir.Live() {
+		return nil, failed("--write: %s are plain files, and only firmware can check a signature", dir.Path())
+	}
+	if err := s.writable(); err != nil {
+		return nil, err
+	}
+	if l, ok := s.machine.Variables.(efivars.Locker); ok {
+		return l.Lock()
+	}
+	return func() {}, nil
+}
+
+// writeUpdate writes the variable and looks at what the firmware made of it.
+func (s *session) writeUpdate(target efivars.Name, update efivars.Update) error {
+	// The whole content, and not an addition: some firmware fails at those, or only claims success.
+	err := s.machine.Variables.Set(target, efivars.AuthenticatedAttributes, update.Encode())
+	_, got, gerr := s.machine.Variables.Get(target)
+	switch {
+	case err != nil && gerr == nil && bytes.Equal(got, update.Content):
+		return failed("%s holds the new content, though the firmware reported: %w", target.Name, err)
+	case errors.Is(err, efivars.ErrDenied):
+		return fmt.Errorf("%w: %s was not changed; it takes no signature that it does not trust, and none whose time (%s, by this machine's clock) is not later than the last: %w",
+			errUpdate, target.Name, update.Time.Format(time.DateTime+" UTC"), err)
+	case err != nil:
+		return failed("%s was not changed: %w", target.Name, err)
+	case gerr != nil:
+		return failed("%s was written and cannot be read back: %w", target.Name, gerr)
+	case !bytes.Equal(got, update.Content):
+		return fmt.Errorf("%w: %s", mok.ErrNotStored, target.Name)
+	}
+	// The next update must have a later time, and that is in whole seconds.
+	time.Sleep(time.Until(update.Time.Add(time.Second)))
+	return nil
+}
+
+// newFile writes a file that was not there; a failure leaves none.
+func newFile(path string, data []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s: %w; nothing was written", path, machine.ErrExists)
+	} else if err != nil {
+		return failed("%w", err)
+	}
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Close()); err != nil {
+		_ = os.Remove(path) // made by this run
+		return failed("%w", err)
+	}
+	return nil
+}
