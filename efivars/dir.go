@@ -260,6 +260,9 @@ func (d *Dir) Writable() error {
 	if err := access(d.path); err != nil {
 		return fmt.Errorf("write EFI variables: %w: %w", meaning(err), err)
 	}
+	if _, err := os.Lstat(d.file(StoreFile)); err == nil {
+		return fmt.Errorf("write EFI variables: %w: its store is a file on the EFI system partition (%s)", ErrVolatile, StoreFile.Name)
+	}
 	return nil
 }
 

@@ -39,9 +39,9 @@ type Locker interface {
 	Lock() (unlock func(), err error)
 }
 
-// Guarded is a store that can tell beforehand that it will refuse every write.
+// Guarded is a store that can tell beforehand that every write will be refused or lost.
 type Guarded interface {
-	// Writable gives the reason: ErrDenied, ErrReadOnly; nil if there is none that can be seen.
+	// Writable gives the reason: ErrDenied, ErrReadOnly, ErrVolatile; nil if there is none that can be seen.
 	Writable() error
 }
 

@@ -13,6 +13,8 @@ var (
 	ErrNotFound = errors.New("no such EFI variable")
 	// ErrReadOnly: the variables cannot be written: efivarfs is mounted read-only or the firmware protects the variable.
 	ErrReadOnly = errors.New("EFI variables are read-only here")
+	// ErrVolatile: the firmware takes writes of the running system and forgets them at the reboot (EBBR: variables in a file; U-Boot).
+	ErrVolatile = errors.New("this firmware forgets what the running system writes into EFI variables")
 	// ErrNoSpace: the firmware's storage is full, or the kernel keeps the rest back.
 	ErrNoSpace = errors.New("no space left for EFI variables")
 	// ErrDenied: no permission.

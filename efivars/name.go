@@ -23,6 +23,8 @@ var (
 	BootOrder   = Name{Global, "BootOrder"}
 	BootNext    = Name{Global, "BootNext"}
 	BootCurrent = Name{Global, "BootCurrent"}
+	// StoreFile exists where the firmware keeps variables in a file that only boot services write (EBBR).
+	StoreFile = Name{GUID{0xb2ac5fc9, 0x92b7, 0x4acd, [8]uint8{0xae, 0xac, 0x11, 0xe8, 0x18, 0xc3, 0x13, 0x0c}}, "RTStorageVolatile"}
 )
 
 // BootEntry names the load option with this number, as Boot0001: four upper-case hexadecimal digits.

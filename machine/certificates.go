@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -58,15 +57,7 @@ func (m *Machine) Certificates() (found []Found, unseen []NotSeen) {
 // FirmwareList reads one of the firmware's lists of signatures: db, dbx, KEK or PK. It is not seen, and has no error, where there is none; its error is
 // that of reading the variable, or a *efivars.CorruptError.
 func (m *Machine) FirmwareList(name efivars.Name) mok.List {
-	_, data, err := m.Variables.Get(name)
-	if errors.Is(err, efivars.ErrNotFound) || errors.Is(err, efivars.ErrNotSupported) {
-		return mok.List{}
-	}
-	list := mok.List{Source: "efivars/" + name.Name, Size: len(data), Err: err}
-	if err == nil {
-		list.Lists, list.Err = efivars.ParseSignatureLists(data)
-	}
-	return list
+	return mok.ReadFirmwareList(m.Variables, name)
 }
 
 // fileMax bounds a certificate file given by name, in bytes: a bundle of some thousand certificates.

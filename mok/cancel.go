@@ -49,13 +49,12 @@ func Cancel(store efivars.Store, which ...Kind) (Cancelled, error) {
 
 func (c *Cancelled) cancel(store efivars.Store, k Kind) error {
 	request, auth := kindNames[k].request, kindNames[k].auth
-	if request == "" { // a password alone; with a request beside it, it belongs to that
-		owner := Enroll
-		if k == resets[Block] {
-			owner = Block
+	for owner, reset := range resets { // they share a password, which alone is the reset
+		if k != owner && k != reset {
+			continue
 		}
-		other, err := read(store, Variable(kindNames[owner].request))
-		if err != nil || other.there {
+		asked, err := read(store, Variable(kindNames[owner].request))
+		if err != nil || asked.there != (k == owner) {
 			return err
 		}
 	}
@@ -73,13 +72,9 @@ func (c *Cancelled) cancel(store efivars.Store, k Kind) error {
 			removed = append(removed, name)
 		}
 	}
-	if len(removed) == 0 {
-		return nil
+	if len(removed) > 0 {
+		c.Kinds = append(c.Kinds, k)
 	}
-	if reset, ok := resets[k]; ok && removed[0] == auth && len(removed) == 1 {
-		k = reset
-	}
-	c.Kinds = append(c.Kinds, k)
 	return nil
 }
 

@@ -36,6 +36,8 @@ func TestCancel(t *testing.T) {
 		{[]string{"MokTimeout"}, nil, "MokTimeout", ""},
 		{[]string{"MokNew"}, nil, "MokNew", "enroll"},
 		{[]string{"MokAuth"}, nil, "MokAuth", "reset"},
+		{[]string{"MokAuth"}, []mok.Kind{mok.Enroll}, "", ""},
+		{[]string{"MokAuth"}, []mok.Kind{mok.Enroll, mok.Reset}, "MokAuth", "reset"},
 		{[]string{"MokXAuth"}, []mok.Kind{mok.ResetBlocked}, "MokXAuth", "reset blocklist"},
 		{[]string{"MokXAuth", "MokXNew"}, []mok.Kind{mok.ResetBlocked}, "", ""},
 		{[]string{"MokDelAuth"}, nil, "MokDelAuth", "delete"},

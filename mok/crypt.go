@@ -11,11 +11,12 @@ import (
 	"github.com/GehirnInc/crypt/sha512_crypt"
 )
 
-// Limits of SHA-crypt. glibc moves other rounds to the nearest limit, shim takes them as they are: such a string is refused.
+// Limits of SHA-crypt. glibc moves less to the least and takes up to 999999999, shim takes what is there: at the most that is allowed here
+// MokManager already stands still for a second or two after each password, and with glibc's it would for half an hour.
 const (
 	roundsDefault = 5000
 	roundsMin     = 1000
-	roundsMax     = 999999999
+	roundsMax     = 1000000
 	shaSaltLimit  = 16
 )
 
@@ -82,7 +83,7 @@ func undo(text string, order []byte) ([]byte, error) {
 }
 
 // AuthFromCrypt takes a hash of the form $6$[rounds=N$]salt$hash or $5$…, as mkpasswd, openssl passwd -6 and mokutil -g
-// print it; one newline at the end is allowed. ErrMethod for other schemes, rounds outside 1000 to 999999999, or more
+// print it; one newline at the end is allowed. ErrMethod for other schemes, rounds outside 1000 to 1000000, or more
 // than 16 characters of salt; ErrHashString for anything else.
 func AuthFromCrypt(s string) (Auth, error) {
 	s = strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")

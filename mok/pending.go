@@ -58,6 +58,9 @@ func (p Pending) Request(k Kind) (Request, bool) {
 	return Request{}, false
 }
 
+// Trap tells of a MokTimeout with which a key that is pressed too early loses the request (MokManager.c, draw_countdown).
+func (p Pending) Trap() bool { return p.Timeout != nil && (*p.Timeout == 0 || *p.Timeout < -1) }
+
 // ReadPending reads all request variables. What cannot be read is in NotSeen, what cannot be understood in the requests.
 func ReadPending(store efivars.Store) Pending {
 	var p Pending

@@ -46,8 +46,12 @@ func NewPlan(f Facts, w Wish) (*Plan, error) {
 		return nil, err
 	}
 	pending, _ := f.Pending.Request(w.Kind)
+	trap := ""
+	if w.Timeout == nil {
+		w.Timeout, trap = f.Pending.timeoutToKeep()
+	}
 	p := &Plan{kind: w.Kind, Form: w.Form(), Merged: pending.Keys(), previous: pending.raw}
-	if w.Timeout != nil {
+	if w.Timeout != nil && (f.Pending.Timeout == nil || *w.Timeout != *f.Pending.Timeout) {
 		data, err := TimeoutData(*w.Timeout)
 		if err != nil {
 			return nil, err
@@ -70,8 +74,27 @@ func NewPlan(f Facts, w Wish) (*Plan, error) {
 		p.write(auth, nil, true)
 	}
 	p.Screens = w.screens(p.Keys)
+	if trap != "" {
+		p.Warnings = append(p.Warnings, trap)
+	}
 	p.warn(f, w, len(data))
 	return p, nil
+}
+
+// timeoutToKeep is the MokTimeout that is there already, nil when there is none. One with which MokManager would lose the request makes way for
+// shim's own ten seconds, and that is told.
+func (p Pending) timeoutToKeep() (seconds *int32, trap string) {
+	usual := int32(usualTimeout)
+	switch {
+	case p.TimeoutErr != nil:
+		return &usual, fmt.Sprintf("the timeout that is there is damaged (%v): it becomes %d seconds", p.TimeoutErr, usual)
+	case p.Timeout == nil:
+		return nil, ""
+	}
+	if p.Trap() {
+		return &usual, fmt.Sprintf("MokManager was to wait %d seconds, with which a key pressed too early loses the request: it becomes %d seconds", *p.Timeout, usual)
+	}
+	return p.Timeout, ""
 }
 
 // write plans one; a secret comes after the data.
@@ -99,20 +122,20 @@ func (p *Plan) warn(f Facts, w Wish, request int) {
 	if w.Kind == Enroll && !f.State.Blocked.Seen() {
 		warn("shim's blocklist could not be read: a blocked key would be of no use")
 	}
-	if f.Vendor.Err != nil && (w.Kind == Delete || w.Kind == Unblock || w.Kind == Reset || w.Kind == ResetBlocked || w.Kind == Block) {
+	if w.Kind == Enroll && f.Forbidden.Err != nil {
+		warn("the firmware's dbx could not be read (%v): a key in it would be of no use", f.Forbidden.Err)
+	}
+	if f.Vendor.Err != nil && (w.Kind.listed() && w.Kind != Enroll || w.Kind.resets()) {
 		warn("what is built into shim could not be read (%v): MokManager cannot remove that, and says that it failed or, worse, that it did", f.Vendor.Err)
 	}
 	if text := prices[w.Kind][w.On]; text != "" {
 		warn("%s", text)
 	}
-	if n := len(f.Erased(w.Kind)); w.Kind == Reset || w.Kind == ResetBlocked {
-		warn("this erases all that was ever added to the list: %d entries that can be seen", n)
+	if w.Kind.resets() {
+		warn("this erases all that was ever added to the list: %d entries that can be seen", len(f.Erased(w.Kind)))
 	}
 	if f.SpaceErr != nil {
 		warn("how much room the firmware has left could not be asked: %v", f.SpaceErr)
-	}
-	if f.Pending.TimeoutErr != nil {
-		warn("%v", f.Pending.TimeoutErr)
 	}
 }
 

@@ -25,6 +25,8 @@ type BootChain struct {
 type Facts struct {
 	State   State
 	Pending Pending
+	// Forbidden is the firmware's dbx.
+	Forbidden List
 	// Space is the firmware's storage; SpaceErr says why it could not be asked.
 	Space    efivars.Space
 	SpaceErr error
@@ -42,9 +44,12 @@ type Vendor struct {
 }
 
 // ReadFacts gathers the facts from the variables and the table below the root; the boot chain and what is built into shim come
-// from the caller.
+// from the caller. Meanwhile no other run of kkeys writes, if that can be had.
 func ReadFacts(store efivars.Store, root fs.FS, boot BootChain, vendor Vendor) Facts {
-	f := Facts{State: ReadState(store, root), Pending: ReadPending(store), Boot: boot, Vendor: vendor}
+	if unlock, err := exclusive(store); err == nil {
+		defer unlock()
+	}
+	f := Facts{State: ReadState(store, root), Pending: ReadPending(store), Forbidden: ReadFirmwareList(store, efivars.DBX), Boot: boot, Vendor: vendor}
 	f.Space, f.SpaceErr = store.Space()
 	return f
 }

@@ -1,6 +1,8 @@
 package mok_test
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"kkeys/efivars"
 	"kkeys/efivars/efivarstest"
 	"kkeys/evidence"
+	"kkeys/internal/certtest"
 	"kkeys/mok"
 )
 
@@ -32,6 +35,7 @@ func TestPreflight(t *testing.T) {
 	}
 	toggle := make([]byte, 40)
 	fresh, ours := der(1000), der(900)
+	real := certtest.SelfSigned(t, "real").DER
 	seconds := func(n int32) *int32 { return &n }
 	tests := map[string]struct {
 		change  func(*mok.Facts)
@@ -76,6 +80,18 @@ func TestPreflight(t *testing.T) {
 		"blocked": {func(f *mok.Facts) {
 			f.State.Blocked.Lists = []efivars.SignatureList{efivars.X509List(efivars.Shim, fresh)}
 		}, [][]byte{fresh}, nil, []error{mok.ErrBlocked}},
+		"in dbx": {func(f *mok.Facts) {
+			f.Forbidden.Lists = []efivars.SignatureList{efivars.X509List(efivars.Shim, fresh)}
+		}, [][]byte{fresh}, nil, []error{mok.ErrForbidden}},
+		"another in dbx": {func(f *mok.Facts) {
+			f.Forbidden.Lists = []efivars.SignatureList{efivars.X509List(efivars.Shim, ours)}
+		}, [][]byte{fresh}, nil, nil},
+		"signed part in dbx":           {func(f *mok.Facts) { f.Forbidden.Lists = signedPart(real) }, [][]byte{real}, nil, []error{mok.ErrForbidden}},
+		"signed part in the blocklist": {func(f *mok.Facts) { f.State.Blocked.Lists = signedPart(real) }, [][]byte{real}, nil, []error{mok.ErrBlocked}},
+		"another's signed part":        {func(f *mok.Facts) { f.Forbidden.Lists = signedPart(real) }, [][]byte{fresh}, nil, nil},
+		"a timeout of 0 is there":      {func(f *mok.Facts) { f.Pending.Timeout = seconds(0) }, [][]byte{fresh}, nil, nil},
+		"a damaged timeout is there":   {func(f *mok.Facts) { f.Pending.TimeoutErr = efivars.ErrCorrupt }, [][]byte{fresh}, nil, nil},
+		"dbx could not be read at all": {func(f *mok.Facts) { f.Forbidden.Err = syscall.EIO }, [][]byte{fresh}, nil, nil},
 	}
 	for why, test := range tests {
 		f := facts(machine())
@@ -105,6 +121,16 @@ func TestPreflight(t *testing.T) {
 			t.Errorf("%s is in the wrong family: %v", why, err)
 		}
 	}
+}
+
+// signedPart is a list with the hash of a certificate's TBSCertificate, as dbx has them.
+func signedPart(c []byte) []efivars.SignatureList {
+	parsed, err := x509.ParseCertificate(c)
+	if err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(parsed.RawTBSCertificate)
+	return []efivars.SignatureList{{Type: efivars.X509SHA256, Signatures: []efivars.Signature{{Data: append(sum[:], make([]byte, 16)...)}}}}
 }
 
 func TestPreflightNotDER(t *testing.T) {

@@ -2,6 +2,7 @@ package mok
 
 import (
 	"bytes"
+	"encoding/asn1"
 	"fmt"
 	"slices"
 
@@ -21,10 +22,10 @@ func (f Facts) checkSubjects(r *Refusal, w Wish) {
 		list, there, name = blocked, ErrBlocked, "MokListXRT"
 	}
 	switch {
-	case enrolled.Err != nil:
+	case enrolled.Err != nil && (w.Kind == Enroll || w.Kind == Delete):
 		r.add(ErrCorruptList, enrolled.Err, "%v", enrolled.Err)
-	case blocked.Err != nil:
-		r.add(ErrCorruptList, blocked.Err, "shim's blocklist: %v", blocked.Err)
+	case blocked.Err != nil && w.Kind != Delete:
+		r.add(ErrCorruptBlocklist, blocked.Err, "%v", blocked.Err)
 	case !list.Seen() && f.State.Shim.Answer == evidence.Yes:
 		r.add(ErrCannotTell, nil, "what is in the list: %s was not seen", name)
 	}
@@ -46,11 +47,27 @@ func (f Facts) checkSubjects(r *Refusal, w Wish) {
 		case count(pending.Lists, one) > 0:
 			r.about(i, ErrAlreadyPending, "in %s", pending.Variable)
 		}
-		if w.Kind == Enroll && count(blocked.Lists, one) > 0 {
+		if w.Kind == Enroll && blocked.Forbids(one) {
 			r.about(i, ErrBlocked, "in %s", blocked.Source)
+		}
+		if w.Kind == Enroll && f.Forbidden.Forbids(one) {
+			r.about(i, ErrForbidden, "in %s", f.Forbidden.Source)
 		}
 		f.checkVendor(r, w.Kind, i, one, times)
 	}
+}
+
+// Forbids tells whether a list of what is blocked has this one certificate or hash, or the hash of the certificate's signed part.
+func (l List) Forbids(one efivars.SignatureList) bool {
+	if one.Type == efivars.X509 {
+		var certificate, signed asn1.RawValue
+		if _, err := asn1.Unmarshal(one.Signatures[0].Data, &certificate); err == nil {
+			if _, err := asn1.Unmarshal(certificate.Bytes, &signed); err == nil && l.HasHash(signed.FullBytes) {
+				return true
+			}
+		}
+	}
+	return count(l.Lists, one) > 0
 }
 
 // checkVendor refuses what MokManager would claim to have done: the vendor's entries are in shim's own program. One that was enrolled too
@@ -119,8 +136,12 @@ func (f Facts) checkReset(r *Refusal, k Kind) {
 	}
 }
 
-// Erased is what a reset would erase: the list without what is built into shim, as far as that is known, each entry by itself.
+// Erased is what a reset would erase: the list without what is built into shim, as far as that is known, each entry by itself. Other kinds
+// erase nothing.
 func (f Facts) Erased(k Kind) []efivars.SignatureList {
+	if !k.resets() {
+		return nil
+	}
 	list, own := f.State.Enrolled, slices.Clone(f.Vendor.Forbidden)
 	if k == ResetBlocked {
 		list = f.State.Blocked

@@ -28,7 +28,8 @@ type Receipt struct {
 	Boot string
 	// Wish of a switch or about MokManager's own password, in the words of [Wish]; empty for other kinds.
 	Wish string
-	// Certificates that were to be enrolled, deleted, blocked or unblocked; none for other kinds.
+	// Certificates that were to be enrolled, deleted, blocked or unblocked. For a reset, some of what it was to erase, as far as that was known:
+	// they tell afterwards whether it was done. None for other kinds.
 	Certificates []Asked
 }
 
@@ -48,9 +49,10 @@ const (
 	// bound a job that asks at each update would let the file grow for ever, and with it what every look at it costs.
 	ReceiptsMax = 100
 	// ReceiptsSize is the largest file in bytes. All that the other bounds allow fits.
-	ReceiptsSize = 512 << 10
+	ReceiptsSize = 1 << 20
 
-	askedMax = 256 // certificates in all receipts; firmware stores no request for more
+	askedMax = 512 // certificates in all receipts; 400 hashes fit into a request of 30 KiB
+	resetMax = 16  // certificates in the receipt of a reset
 	keyIDMax = 128 // hex digits
 	nameMax  = 200 // bytes
 	fileMax  = 300 // bytes
@@ -83,11 +85,17 @@ type (
 	}
 )
 
-// NewReceipt is a receipt for a wish staged now. A boot that is no boot_id is taken for unknown.
+// NewReceipt is a receipt for a wish staged now. A boot that is no boot_id is taken for unknown. Of more certificates than a receipt holds the
+// first are kept.
 func NewReceipt(w Wish, now time.Time, boot string, certificates ...Asked) Receipt {
 	if !bootID.MatchString(boot) {
 		boot = ""
 	}
+	most := askedMax
+	if w.Kind.resets() {
+		most = resetMax
+	}
+	certificates = certificates[:min(len(certificates), most)]
 	return Receipt{Kind: w.Kind, Time: now.UTC().Truncate(time.Second), Boot: boot, Wish: w.words(), Certificates: certificates}
 }
 
@@ -124,7 +132,8 @@ func Newest(receipts []Receipt) []Receipt {
 }
 
 // Forget takes certificates and hashes, given by their sums, out of all receipts of a kind, and receipts that are then empty: what was taken
-// back was never answered by anybody. Of other kinds it takes the newest receipt.
+// back was never answered by anybody. Of a switch it takes all
+// receipts; of a reset the newest, because an older one tells what became of the certificates before it.
 func Forget(receipts []Receipt, k Kind, sums [][sha256.Size]byte) []Receipt {
 	var kept []Receipt
 	newest := -1
@@ -137,7 +146,7 @@ func Forget(receipts []Receipt, k Kind, sums [][sha256.Size]byte) []Receipt {
 		if r.Kind == k && k.listed() {
 			r.Certificates = slices.DeleteFunc(slices.Clone(r.Certificates), func(a Asked) bool { return slices.Contains(sums, a.SHA256) })
 		}
-		if r.Kind == k && (k.listed() && len(r.Certificates) == 0 || !k.listed() && i == newest) {
+		if r.Kind == k && (i == newest || !k.resets()) && (!k.listed() || len(r.Certificates) == 0) {
 			continue
 		}
 		kept = append(kept, r)
@@ -275,12 +284,15 @@ func EncodeReceipts(receipts []Receipt) ([]byte, error) {
 // listed tells the kinds whose requests are lists.
 func (k Kind) listed() bool { return k == Enroll || k == Delete || k == Block || k == Unblock }
 
+// resets tells the kinds that erase a list.
+func (k Kind) resets() bool { return k == Reset || k == ResetBlocked }
+
 // check tells what is wrong with a receipt.
 func (r Receipt) check() error {
 	switch {
 	case !r.Kind.valid():
 		return errors.New("unknown kind")
-	case r.Kind.listed() != (len(r.Certificates) > 0):
+	case r.Kind.listed() && len(r.Certificates) == 0, !r.Kind.listed() && !r.Kind.resets() && len(r.Certificates) > 0:
 		return fmt.Errorf("%d certificates to %s", len(r.Certificates), r.Kind)
 	case r.Wish != wishes[r.Kind][0] && r.Wish != wishes[r.Kind][1]:
 		return fmt.Errorf("%.40q is no wish about %s", r.Wish, r.Kind)

@@ -3,6 +3,7 @@ package mok
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"kkeys/evidence"
 )
@@ -71,6 +72,9 @@ func (c Course) other(r Receipt, a *Asked) Fate {
 		case known && r.Boot != c.Boot:
 			f.Outcome = WaitingStill
 			f.Evidence = asked + ", in an earlier boot, and MokManager has not run since: the system was started without shim, or by kexec; or another program asked again"
+			if r.Kind.resets() { // a password alone, which MokManager deletes only when it ends
+				f.Evidence += "; or MokManager was cut short"
+			}
 		}
 		return f
 	}
@@ -79,8 +83,14 @@ func (c Course) other(r Receipt, a *Asked) Fate {
 		return Fate{Done, "as kkeys asked " + r.when(), source}
 	}
 	f := Fate{Source: ReceiptsFile}
-	reset, resets := resets[r.Kind]
-	_, left := c.Pending.Request(reset)
+	auth, left := kindNames[r.Kind].auth, false
+	means := "the request is gone, and its password is left"
+	if reset, shared := resets[r.Kind]; shared { // a password that means something alone
+		_, left = c.Pending.Request(reset)
+		means += ", which means: erase the whole list"
+	} else {
+		left = slices.Contains(c.Pending.Orphans, auth)
+	}
 	switch {
 	case done.Answer == evidence.Unknown:
 		return Fate{Evidence: "cannot be told: " + done.Evidence + "; " + asked}
@@ -88,15 +98,29 @@ func (c Course) other(r Receipt, a *Asked) Fate {
 		f.Evidence = "cannot be told: " + asked + ", and whether the system was booted since is not known; it is not so, and not pending"
 	case r.Boot == c.Boot:
 		f.Outcome, f.Evidence = Withdrawn, asked+", in this boot, and it is no longer pending: another program took the request back"
-	case resets && left:
-		f.Outcome, f.Source = Interrupted, "efivars/"+kindNames[reset].auth
-		f.Evidence = asked + ", in an earlier boot; MokManager was cut short: the request is gone, and the password that is left means erase the whole list"
+	case left:
+		f.Outcome, f.Source = Interrupted, "efivars/"+auth
+		f.Evidence = asked + ", in an earlier boot; MokManager was cut short: " + means
 	default:
 		f.Outcome = Declined
 		f.Evidence = asked + ", in an earlier boot, and it is neither so nor pending: it was declined, nobody pressed a key in time, the password was " +
 			"wrong, the firmware could not store it, or it was undone again; which of these, nothing remembers"
 	}
 	return f
+}
+
+// since tells whether a certificate was asked for again after the newest reset of its list: it was gone then.
+func (c Course) since(reset Kind, a Asked) bool {
+	for _, r := range slices.Backward(c.Receipts) {
+		if r.Kind == reset {
+			return false
+		}
+		adds := r.Kind == Enroll && reset == Reset || r.Kind == Block && reset == ResetBlocked
+		if adds && slices.ContainsFunc(r.Certificates, func(b Asked) bool { return b.SHA256 == a.SHA256 }) {
+			return true
+		}
+	}
+	return false
 }
 
 // done tells whether it is so, and where that was seen.
@@ -130,11 +154,16 @@ func (c Course) done(r Receipt, a *Asked) (evidence.Reading, string) {
 	case Block:
 		so = holds(list.Lists, a.SHA256)
 	case Reset, ResetBlocked:
-		left := len(Facts{State: c.State, Vendor: c.Vendor}.Erased(r.Kind))
-		if left > 0 && c.Vendor.Err != nil {
-			return evidence.Reading{Evidence: fmt.Sprintf("%d entries are in the list, and which are shim's own is not known (%v)", left, c.Vendor.Err)}, ""
+		gone := 0
+		for _, a := range r.Certificates {
+			if !holds(list.Lists, a.SHA256) || c.since(r.Kind, a) {
+				gone++
+			}
 		}
-		so = left == 0
+		if gone > 0 && gone < len(r.Certificates) {
+			return evidence.Reading{Evidence: fmt.Sprintf("of %d entries that were to be erased %d are gone", len(r.Certificates), gone)}, ""
+		}
+		so = gone == len(r.Certificates) // none: it was asked for because the list was damaged, and now it is whole
 	}
 	if so {
 		return evidence.Reading{Answer: evidence.Yes}, list.Source

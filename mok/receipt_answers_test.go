@@ -1,7 +1,6 @@
 package mok_test
 
 import (
-	"errors"
 	"slices"
 	"testing"
 
@@ -14,10 +13,10 @@ func TestAnswers(t *testing.T) {
 	mine := der(1000)
 	record := make([]byte, mok.AuthSize)
 	ask := func(k mok.Kind, boot string) mok.Receipt {
-		if k == mok.Enroll || k == mok.Delete || k == mok.Block || k == mok.Unblock {
-			return receipt(k, boot, mine)
+		if k == mok.Validation || k == mok.UseDB || k == mok.TrustList || k == mok.Password {
+			return receipt(k, boot)
 		}
-		return receipt(k, boot)
+		return receipt(k, boot, mine)
 	}
 	has, blocked := func(seeds ...any) *efivarstest.Memory {
 		return with(append([]any{"MokListRT", keyList(der(900), mine)}, seeds...)...)
@@ -50,6 +49,9 @@ func TestAnswers(t *testing.T) {
 		"unblocking declined":          {blocked(), mok.Unblock, earlier, mok.Declined, ""},
 		"erased":                       {machine(), mok.Reset, earlier, mok.Done, ""},
 		"erasing declined":             {has(), mok.Reset, earlier, mok.Declined, ""},
+		"erased, and another added":    {with("MokListRT", keyList(der(1001))), mok.Reset, earlier, mok.Done, ""},
+		"erasing cut short":            {has("MokAuth", record), mok.Reset, earlier, mok.WaitingStill, "or MokManager was cut short"},
+		"deletion cut short":           {has("MokDelAuth", record), mok.Delete, earlier, mok.Interrupted, "its password is left"},
 		"erasing waits":                {has("MokAuth", record), mok.Reset, now, mok.Waiting, ""},
 		"blocklist erased":             {machine(), mok.ResetBlocked, earlier, mok.Done, ""},
 		"blocklist not erased":         {blocked(), mok.ResetBlocked, earlier, mok.Declined, ""},
@@ -67,7 +69,7 @@ func TestAnswers(t *testing.T) {
 		"nobody knows what shim holds": {efivarstest.NewMemory(), mok.Block, earlier, mok.Unknown, "MokListX"},
 	} {
 		answers := course([]mok.Receipt{ask(c.kind, c.boot)}, nil, c.store, noRoot, now).Answers()
-		if len(answers) != 1 || answers[0].Outcome != c.want || (answers[0].Asked != nil) != (len(answers[0].Receipt.Certificates) > 0) {
+		if len(answers) != 1 || answers[0].Outcome != c.want || (answers[0].Asked != nil) != slices.Contains([]mok.Kind{mok.Enroll, mok.Delete, mok.Block, mok.Unblock}, c.kind) {
 			t.Errorf("%s: %+v, want %s", why, answers, c.want)
 			continue
 		}
@@ -104,11 +106,25 @@ func TestAnswersOfTheNewest(t *testing.T) {
 	}
 }
 
-// Where it is not known what is built into shim, a list that is not empty does not tell whether it was erased.
-func TestAnswerWithoutVendor(t *testing.T) {
-	c := course([]mok.Receipt{receipt(mok.Reset, earlier)}, nil, machine(), noRoot, now)
-	c.Vendor = mok.Vendor{Err: errors.New("no permission")}
-	if got := c.Answers()[0]; got.Outcome != mok.Unknown {
-		t.Errorf("%+v", got)
+// A certificate that was asked for again after a reset was gone then, though it is there now.
+func TestAnswerResetAndAgain(t *testing.T) {
+	mine, other := der(1000), der(1001)
+	for why, c := range map[string]struct {
+		again mok.Receipt
+		want  mok.Outcome
+	}{
+		"the same":            {receipt(mok.Enroll, earlier, mine), mok.Done},
+		"another":             {receipt(mok.Enroll, earlier, other), mok.Declined},
+		"for the other list":  {receipt(mok.Block, earlier, mine), mok.Declined},
+		"erased once more":    {receipt(mok.Reset, earlier, mine), mok.Declined},
+		"it was damaged":      {receipt(mok.Reset, earlier), mok.Done},
+		"half of it is left":  {receipt(mok.Reset, earlier, mine, other), mok.Unknown},
+		"the other was asked": {receipt(mok.ResetBlocked, earlier, mine), mok.Declined},
+	} {
+		for _, a := range course([]mok.Receipt{receipt(mok.Reset, earlier, mine), c.again}, nil, with("MokListRT", keyList(mine)), noRoot, now).Answers() {
+			if a.Receipt.Kind == mok.Reset && a.Outcome != c.want {
+				t.Errorf("%s: %+v, want %s", why, a.Fate, c.want)
+			}
+		}
 	}
 }

@@ -64,8 +64,6 @@ type Course struct {
 	Pending Pending
 	// Boot is empty when it is not known.
 	Boot string
-	// Vendor is what is built into shim, which a reset leaves.
-	Vendor Vendor
 }
 
 // Fate tells what became of a certificate, given as DER, as far as enrolling it goes. Of the receipts about it the last counts. Receipts can

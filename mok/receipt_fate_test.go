@@ -115,7 +115,7 @@ func TestFate(t *testing.T) {
 }
 
 func course(receipts []mok.Receipt, unread error, store efivars.Store, root fs.FS, boot string) mok.Course {
-	return mok.Course{Receipts: receipts, Unread: unread, State: mok.ReadState(store, root), Pending: mok.ReadPending(store), Boot: boot, Vendor: mok.Vendor{Allowed: [][]byte{der(900)}}}
+	return mok.Course{Receipts: receipts, Unread: unread, State: mok.ReadState(store, root), Pending: mok.ReadPending(store), Boot: boot}
 }
 
 func sums(data ...[]byte) (all [][sha256.Size]byte) {

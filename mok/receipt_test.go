@@ -110,7 +110,7 @@ func hostile(t testing.TB) map[string][]byte {
 		"hash of something else":      change(sum, "zz"+sum[2:]),
 		"the same certificate twice":  change(certificate, certificate+",\n"+certificate),
 		"no certificate to enroll":    change("[\n"+certificate+"\n      ]", "[]"),
-		"certificates for a reset":    change(`"enroll"`, `"reset"`),
+		"certificates for a switch":   change(`"enroll"`, `"use db"`),
 		"key id in capitals":          change(`"0000"`, `"AA"`),
 		"key id of odd length":        change(`"0000"`, `"000"`),
 		"key id too long":             change(`"0000"`, `"`+strings.Repeat("00", 65)+`"`),
@@ -149,7 +149,7 @@ func TestReceiptsNotWritten(t *testing.T) {
 		"the year 10000":   func(r *mok.Receipt) { r.Time = r.Time.AddDate(8000, 0, 0) },
 		"no boot_id":       func(r *mok.Receipt) { r.Boot = "now" },
 		"no certificates":  func(r *mok.Receipt) { r.Certificates = nil },
-		"a certificate":    func(r *mok.Receipt) { r.Kind = mok.Reset },
+		"a certificate":    func(r *mok.Receipt) { r.Kind, r.Wish = mok.UseDB, mok.Wish{Kind: mok.UseDB}.String() },
 		"no such wish":     func(r *mok.Receipt) { r.Wish = "enable validation" },
 		"another's wish":   func(r *mok.Receipt) { r.Kind, r.Certificates, r.Wish = mok.UseDB, nil, "enable validation" },
 		"a relative path":  func(r *mok.Receipt) { r.Certificates[0].File = "der" },
@@ -157,7 +157,7 @@ func TestReceiptsNotWritten(t *testing.T) {
 		"no UTF-8":         func(r *mok.Receipt) { r.Certificates[0].Name = "\xff" },
 		"no hex":           func(r *mok.Receipt) { r.Certificates[0].KeyID = "xx" },
 		"twice":            func(r *mok.Receipt) { r.Certificates = append(r.Certificates, r.Certificates[0]) },
-		"too many for any": func(r *mok.Receipt) { r.Certificates = many(257) },
+		"too many for any": func(r *mok.Receipt) { r.Certificates = many(513) },
 	} {
 		r := good
 		r.Certificates = append([]mok.Asked(nil), good.Certificates...)
@@ -211,7 +211,11 @@ func TestNewest(t *testing.T) {
 		large = append(large, mok.NewReceipt(mok.Wish{}, noon, now, many(10)...))
 	}
 	got = mok.Newest(append(large, receipts[:1]...))
-	if len(got) != 26 || !reflect.DeepEqual(got[25], receipts[0]) {
+	if len(got) != 52 || !reflect.DeepEqual(got[51], receipts[0]) {
+		t.Errorf("%d receipts", len(got))
+	}
+	// One that is larger than any loses its end, and is not lost.
+	if got := mok.Newest([]mok.Receipt{receipts[0], mok.NewReceipt(mok.Wish{}, noon, now, many(600)...)}); len(got) != 1 || len(got[0].Certificates) != 512 {
 		t.Errorf("%d receipts", len(got))
 	}
 	if got := mok.Newest(nil); len(got) != 0 {
@@ -222,7 +226,7 @@ func TestNewest(t *testing.T) {
 	for range mok.ReceiptsMax - 1 {
 		most = append(most, mok.NewReceipt(mok.Wish{Kind: mok.ResetBlocked}, noon, now))
 	}
-	b := encoded(t, append(most, mok.NewReceipt(mok.Wish{Kind: mok.Unblock}, noon, now, many(256)...))...)
+	b := encoded(t, append(most, mok.NewReceipt(mok.Wish{Kind: mok.Unblock}, noon, now, many(512)...))...)
 	if len(b) > mok.ReceiptsSize {
 		t.Errorf("%d bytes, more than %d", len(b), mok.ReceiptsSize)
 	}

@@ -32,12 +32,16 @@ var (
 	ErrCorruptPending = errors.New("the pending request is corrupt")
 	// ErrCorruptList: the enrolled list is broken; whatever is enrolled after the break is invisible.
 	ErrCorruptList = errors.New("the enrolled list is corrupt")
+	// ErrCorruptBlocklist: the same of shim's blocklist; whether a key is blocked cannot be told.
+	ErrCorruptBlocklist = errors.New("shim's blocklist is corrupt")
 	// ErrAlreadyEnrolled: the certificate is in MokListRT.
 	ErrAlreadyEnrolled = errors.New("already enrolled")
 	// ErrAlreadyPending: the same is pending: the certificate in MokNew, a reset, a switch.
 	ErrAlreadyPending = errors.New("already pending")
 	// ErrBlocked: the certificate is in MokListXRT.
 	ErrBlocked = errors.New("blocked by shim's blocklist")
+	// ErrForbidden: the certificate is in dbx, as it is or by the hash of its signed part. Neither shim nor the kernel takes it.
+	ErrForbidden = errors.New("forbidden by the firmware's dbx")
 	// ErrDuplicate: the certificate was given twice.
 	ErrDuplicate = errors.New("given twice")
 	// ErrNotDER: not the form of a DER certificate that shim uses.

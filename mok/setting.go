@@ -58,7 +58,7 @@ func (s Setting) Change(store efivars.Store, data []byte) (changed bool, err err
 
 // TimeoutData is what MokTimeout holds for so many seconds; ErrTimeout for those that are a trap.
 func TimeoutData(seconds int32) ([]byte, error) {
-	if seconds != -1 && seconds <= 0 {
+	if (Pending{Timeout: &seconds}).Trap() {
 		return nil, fmt.Errorf("%w: %d", ErrTimeout, seconds)
 	}
 	return binary.LittleEndian.AppendUint32(nil, uint32(seconds)), nil

@@ -56,6 +56,39 @@ func TestStage(t *testing.T) {
 	}
 }
 
+// A timeout that waits already is kept and told, unless it is a trap.
+func TestTimeoutThatIsThere(t *testing.T) {
+	for why, c := range map[string]struct {
+		there  []byte
+		holds  []byte // after the staging
+		screen string // what the first one says
+		warns  string
+	}{
+		"none":      {nil, nil, "within 10 seconds", ""},
+		"a minute":  {[]byte{60, 0, 0, 0}, []byte{60, 0, 0, 0}, "within 60 seconds", ""},
+		"for ever":  {[]byte{255, 255, 255, 255}, []byte{255, 255, 255, 255}, "choose Enroll MOK", ""},
+		"0":         {[]byte{0, 0, 0, 0}, []byte{10, 0, 0, 0}, "within 10 seconds", "was to wait 0 seconds"},
+		"-5":        {[]byte{251, 255, 255, 255}, []byte{10, 0, 0, 0}, "within 10 seconds", "was to wait -5 seconds"},
+		"too short": {[]byte{60}, []byte{10, 0, 0, 0}, "within 10 seconds", "damaged"},
+	} {
+		m := machine()
+		if c.there != nil {
+			m.Seed(mok.Timeout, 7, c.there)
+		}
+		p := plan(t, m, [][]byte{der(1000)}, nil)
+		if !strings.Contains(p.Screens[0].Do, c.screen) || !strings.Contains(strings.Join(p.Warnings, "\n"), c.warns) || c.warns == "" && len(p.Warnings) > 0 {
+			t.Errorf("%s: %+v, %q", why, p.Screens[0], p.Warnings)
+		}
+		if err := p.Stage(m, auth(t, "hunter22")); err != nil {
+			t.Errorf("%s: %v", why, err)
+		}
+		_, got, err := m.Get(mok.Timeout)
+		if !bytes.Equal(got, c.holds) || (err == nil) != (c.holds != nil) {
+			t.Errorf("%s: MokTimeout is %x, %v", why, got, err)
+		}
+	}
+}
+
 func TestMerge(t *testing.T) {
 	m := machine()
 	stage(t, m, [][]byte{der(1000)}, "first", nil)

@@ -70,6 +70,20 @@ func certificates(lists []efivars.SignatureList) [][]byte {
 	return ders
 }
 
+// ReadFirmwareList reads PK, KEK, db or dbx, or one of their defaults. One that is not there is empty and not seen; its Err also tells of one that
+// could not be read.
+func ReadFirmwareList(store efivars.Store, name efivars.Name) List {
+	_, data, err := store.Get(name)
+	if errors.Is(err, efivars.ErrNotFound) || errors.Is(err, efivars.ErrNotSupported) {
+		return List{}
+	}
+	list := List{Source: "efivars/" + name.Name, Size: len(data), Err: err}
+	if err == nil {
+		list.Lists, list.Err = efivars.ParseSignatureLists(data)
+	}
+	return list
+}
+
 // Has reports whether exactly this certificate is in the list.
 func (l List) Has(der []byte) bool { return contains(l.Certificates(), der) }
 

@@ -108,6 +108,7 @@ func TestPreflightOfWishes(t *testing.T) {
 	one := func(k mok.Kind, der []byte) mok.Wish { return mok.Wish{Kind: k, Certificates: [][]byte{der}} }
 	on, off := func(k mok.Kind) mok.Wish { return mok.Wish{Kind: k, On: true} }, func(k mok.Kind) mok.Wish { return mok.Wish{Kind: k} }
 	corrupt := with("MokListRT", append(keyList(vendor, mine), "trailing"...))
+	blind := with("MokListRT", keyList(vendor, mine), "MokListXRT", []byte("damaged"))
 	fresh := with("MokListRT", keyList(vendor), "MokListXRT", forbiddenBytes)
 	noTrust := start()
 	noTrustTable := table(map[string][]byte{"MokListRT": keyList(vendor), "MokListXRT": placeholder()})
@@ -131,7 +132,10 @@ func TestPreflightOfWishes(t *testing.T) {
 		"block a hash twice":          {start(), mok.Wish{Kind: mok.Block, Hashes: [][]byte{hash, hash}}, []error{mok.ErrDuplicate}, ""},
 		"block the vendor's":          {start(), one(mok.Block, vendor), []error{mok.ErrVendor}, "no longer start"},
 		"block again":                 {start(), one(mok.Block, der(1005)), []error{mok.ErrBlocked}, ""},
-		"block, damaged list":         {corrupt, one(mok.Block, mine), []error{mok.ErrCorruptList}, ""},
+		"block, damaged list":         {corrupt, one(mok.Block, mine), nil, ""},
+		"block, damaged blocklist":    {blind, one(mok.Block, mine), []error{mok.ErrCorruptBlocklist}, ""},
+		"enroll, damaged blocklist":   {blind, one(mok.Enroll, other), []error{mok.ErrCorruptBlocklist}, ""},
+		"delete, damaged blocklist":   {blind, one(mok.Delete, mine), nil, ""},
 		"unblock":                     {start(), one(mok.Unblock, der(1005)), nil, ""},
 		"unblock what is not there":   {start(), mok.Wish{Kind: mok.Unblock, Hashes: [][]byte{hash}}, []error{mok.ErrNotListed}, ""},
 		"unblock the vendor's":        {start(), mok.Wish{Kind: mok.Unblock, Hashes: [][]byte{forbidden.Signatures[0].Data}}, []error{mok.ErrVendor}, ""},

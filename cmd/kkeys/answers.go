@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -46,9 +45,6 @@ func (s *session) course(e *envelope) mok.Course {
 	c := mok.Course{State: mok.ReadState(s.machine.Variables, s.machine.Files), Pending: mok.ReadPending(s.machine.Variables), Boot: s.machine.Kernel().BootID}
 	if c.Receipts, c.Unread = s.machine.Receipts(); c.Unread != nil {
 		e.missing("receipts", c.Unread)
-	}
-	if slices.ContainsFunc(c.Receipts, func(r mok.Receipt) bool { return r.Kind == mok.Reset || r.Kind == mok.ResetBlocked }) {
-		c.Vendor = s.machine.Vendor()
 	}
 	return c
 }
@@ -177,54 +173,45 @@ func (s *session) sayAnswers(answers []answerDocument) {
 	}
 }
 
-// troubled are the outcomes that somebody must see to, and the findings that they make.
-var troubled = map[string]string{
-	answered[mok.WaitingStill]: "request-still-waiting", answered[mok.Unconfirmable]: "request-not-confirmable", answered[mok.Declined]: "request-not-confirmed",
-	answered[mok.Interrupted]: "request-interrupted", answerNotLoaded: answerNotLoaded,
-}
-
-// answerFindings are those about requests.
-func answerFindings(answers []answerDocument) (found []findingDoc) {
-	for _, a := range answers {
-		id, bad := troubled[a.Outcome]
-		if !bad {
-			continue
-		}
-		what := a.Kind
-		if a.Wish != nil {
-			what = *a.Wish
-		}
-		if a.Subject != nil {
-			what += " " + *a.Subject
-		}
-		found = append(found, findingDoc{id, fmt.Sprintf("%s: %s", what, a.Why), a.Fix})
-	}
-	return found
-}
-
 // settle forgets what was asked for in kinds whose requests were taken back, and what nobody confirmed: nobody will be asked about it any more,
 // and it shall not be told for ever. What was done is kept, and what another program took back in this boot.
 func (s *session) settle(kinds []mok.Kind, before mok.Course) error {
 	return s.machine.KeepReceipts(func(old []mok.Receipt) []mok.Receipt {
-		for _, a := range before.Answers() {
-			if !slices.Contains(kinds, a.Receipt.Kind) || slices.Contains([]mok.Outcome{mok.Enrolled, mok.Done, mok.Unknown, mok.NotAsked, mok.Withdrawn}, a.Outcome) {
-				continue
-			}
-			var sums [][sha256.Size]byte
-			if a.Asked != nil {
-				sums = append(sums, a.Asked.SHA256)
-			}
-			old = mok.Forget(old, a.Receipt.Kind, sums)
-		}
-		return old
+		return forget(old, before, func(a mok.Answer) bool {
+			kept := slices.Contains([]mok.Outcome{mok.Enrolled, mok.Done, mok.Unknown, mok.NotAsked, mok.Withdrawn}, a.Outcome)
+			return slices.Contains(kinds, a.Receipt.Kind) && (!kept || passed(a, before))
+		})
 	})
 }
+
+// forget takes out the receipts whose answers are such.
+func forget(receipts []mok.Receipt, before mok.Course, such func(mok.Answer) bool) []mok.Receipt {
+	for _, a := range before.Answers() {
+		if !such(a) {
+			continue
+		}
+		var sums [][sha256.Size]byte
+		if a.Asked != nil {
+			sums = append(sums, a.Asked.SHA256)
+		}
+		receipts = mok.Forget(receipts, a.Receipt.Kind, sums)
+	}
+	return receipts
+}
+
+// passed: a request about MokManager's own password from an earlier boot, of which nobody will ever know more.
+func passed(a mok.Answer, c mok.Course) bool {
+	return a.Receipt.Kind == mok.Password && a.Outcome == mok.Unknown && a.Receipt.Boot != "" && c.Boot != "" && a.Receipt.Boot != c.Boot
+}
+
+// kindWord is a kind as `kkeys cancel` takes it.
+func kindWord(k mok.Kind) string { return strings.ReplaceAll(k.String(), " ", "-") }
 
 // kindsOf reads kinds of requests as `kkeys pending` writes them; a space may be a dash.
 func kindsOf(words []string) (kinds []mok.Kind, err error) {
 	var names []string
 	for _, k := range mok.Kinds() {
-		names = append(names, strings.ReplaceAll(k.String(), " ", "-"))
+		names = append(names, kindWord(k))
 	}
 	var unknown []error
 	for _, word := range words {

@@ -47,12 +47,15 @@ func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
 		return err
 	}
 	if guarded, ok := s.machine.Variables.(efivars.Guarded); ok {
-		if err := guarded.Writable(); errors.Is(err, machine.ErrRecorded) {
+		if err := guarded.Writable(); errors.Is(err, machine.ErrRecorded) || errors.Is(err, efivars.ErrVolatile) {
 			return err
 		}
 	}
 	before := s.course(&envelope{})
 	done, err := mok.Cancel(s.machine.Variables, kinds...)
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		err = several(joined.Unwrap())
+	}
 	document.Removed = append(document.Removed, done.Removed...)
 	for _, k := range done.Kinds {
 		document.Kinds = append(document.Kinds, k.String())
@@ -70,10 +73,7 @@ func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
 		kinds = done.Kinds
 	}
 	if err := s.settle(kinds, before); err != nil {
-		document.Warnings = append(document.Warnings, fmt.Sprintf("taken back, but its receipt stays, and kkeys may take it for declined later (%v)", err))
-		if !s.json {
-			s.warn(document.Warnings[0])
-		}
+		s.caution(&document.Warnings, fmt.Sprintf("taken back, but its receipt stays, and kkeys may take it for declined later (%v)", err))
 	}
 	return err
 }

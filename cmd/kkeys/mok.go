@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -82,14 +83,18 @@ func (s *session) switches(name string, k mok.Kind, does, description string) *c
 // settingDocument is what changed of a setting that shim reads without asking anybody.
 type settingDocument struct {
 	envelope
-	Variable string `json:"variable"`
-	Value    string `json:"value"`
-	Changed  bool   `json:"changed"`
+	Variable string   `json:"variable"`
+	Value    string   `json:"value"`
+	Changed  bool     `json:"changed"`
+	Warnings []string `json:"warnings"`
 }
 
 // change writes a setting, or deletes it.
 func (s *session) change(setting mok.Setting, value string, data []byte, err error) error {
-	document := &settingDocument{Variable: setting.Variable.String(), Value: value}
+	document := &settingDocument{Variable: setting.Variable.String(), Value: value, Warnings: []string{}}
+	if err == nil && (setting == mok.SbatPolicy || setting == mok.SSPPolicy) && bytes.Equal(data, []byte{mok.Policies["latest"]}) {
+		s.caution(&document.Warnings, "other systems and media on this machine may no longer start")
+	}
 	if err == nil {
 		err = s.writable()
 	}
@@ -144,9 +149,6 @@ func (s *session) policyCommand(setting mok.Setting, of string) *cli.Command {
 			if c.NArg() != 1 || !known {
 				return s.change(setting, "", nil, usage("say latest, automatic or delete"))
 			}
-			if value == mok.Policies["latest"] {
-				s.warn("other systems and media on this machine may no longer start")
-			}
 			return s.change(setting, c.Args().First(), []byte{value}, nil)
 		}}
 }
@@ -175,7 +177,8 @@ func (s *session) timeoutCommand() *cli.Command {
 
 type passwordHashDocument struct {
 	envelope
-	Hash string `json:"hash"`
+	Hash     string   `json:"hash"`
+	Warnings []string `json:"warnings"`
 }
 
 // generateHash hashes a password for --hash-file, on a machine that need not be the one it is for.
@@ -183,13 +186,13 @@ func (s *session) generateHash() *cli.Command {
 	return &cli.Command{Name: "generate-hash", Usage: "hash a password for --hash-file", Flags: passwordFlags(mok.Record)[:1],
 		Description: "Asks for a password, or reads it, and prints its SHA-512-crypt hash, as mkpasswd and mokutil do. MokManager asks for that password.",
 		Action: func(c *cli.Context) error {
-			document := &passwordHashDocument{}
+			document := &passwordHashDocument{Warnings: []string{}}
 			err := s.checkPasswordFlags(c, mok.Record)
 			if c.NArg() > 0 {
 				err = usage("a password on the command line can be seen by everybody: use --password-file")
 			}
 			if err == nil {
-				document.Hash, err = s.hashed(c)
+				document.Hash, err = s.hashed(c, func(text string) { s.caution(&document.Warnings, text) })
 			}
 			if err == nil {
 				s.say("%s", document.Hash)
@@ -198,8 +201,8 @@ func (s *session) generateHash() *cli.Command {
 		}}
 }
 
-func (s *session) hashed(c *cli.Context) (string, error) {
-	secret, _, err := s.secret(c, mok.Record)
+func (s *session) hashed(c *cli.Context, caution func(string)) (string, error) {
+	secret, _, err := s.secret(c, mok.Record, caution)
 	if err != nil {
 		return "", err
 	}

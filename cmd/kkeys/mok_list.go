@@ -205,8 +205,8 @@ type testDocument struct {
 type testedDocument struct {
 	Path        string         `json:"path"`
 	Enrolled    bool           `json:"enrolled"`
-	Blocked     bool           `json:"blocked"`
-	Pending     bool           `json:"pending"`
+	Blocked     *bool          `json:"blocked"` // by shim's blocklist or dbx
+	Pending     *bool          `json:"pending"`
 	Certificate *certs.Details `json:"certificate"`
 }
 
@@ -231,8 +231,7 @@ func (s *session) runTest(paths []string, document *testDocument) (int, error) {
 	if enrolled.Err != nil {
 		return exitYes, failed("%w", enrolled.Err)
 	}
-	blocked := mok.ReadState(s.machine.Variables, s.machine.Files).Blocked
-	pending, _ := mok.ReadPending(s.machine.Variables).Request(mok.Enroll)
+	look := s.lookForTest(&document.envelope)
 	code := exitYes
 	var failures []error
 	for _, path := range paths {
@@ -242,22 +241,66 @@ func (s *session) runTest(paths []string, document *testDocument) (int, error) {
 			continue
 		}
 		details := c.Details()
-		d := testedDocument{Path: path, Certificate: &details, Enrolled: enrolled.Has(c.Raw), Blocked: blocked.Has(c.Raw),
-			Pending: slices.ContainsFunc(pending.Certificates(), func(der []byte) bool { return bytes.Equal(der, c.Raw) })}
+		d := testedDocument{Path: path, Certificate: &details, Enrolled: enrolled.Has(c.Raw)}
+		d.Blocked, d.Pending = look(c.Raw)
 		words := []string{map[bool]string{true: "enrolled", false: "not enrolled"}[d.Enrolled]}
-		if d.Blocked {
-			words = append(words, "blocked")
+		for _, w := range []struct {
+			word string
+			is   *bool
+		}{{"blocked", d.Blocked}, {"pending", d.Pending}} {
+			switch {
+			case w.is == nil:
+				words = append(words, "not known whether "+w.word)
+			case *w.is:
+				words = append(words, w.word)
+			}
 		}
-		if d.Pending {
-			words = append(words, "pending")
-		}
-		if !d.Enrolled || d.Blocked {
-			code = exitNo
+		switch {
+		case !d.Enrolled, d.Blocked != nil && *d.Blocked:
+			code = worse(code, exitNo)
+		case d.Blocked == nil:
+			code = worse(code, exitUnsure)
 		}
 		document.Subjects = append(document.Subjects, d)
 		s.say("%s: %s", printable.Text(path), strings.Join(words, ", "))
 	}
 	return code, several(failures)
+}
+
+// lookForTest tells of certificates whether they are blocked and whether they are pending; nil where that was not seen.
+func (s *session) lookForTest(e *envelope) func(der []byte) (blocked, pending *bool) {
+	state, waiting := mok.ReadState(s.machine.Variables, s.machine.Files), mok.ReadPending(s.machine.Variables)
+	dbx := mok.ReadFirmwareList(s.machine.Variables, efivars.DBX)
+	unseen := false
+	switch {
+	case state.Blocked.Err != nil:
+		e.missing(state.Blocked.Source, state.Blocked.Err)
+	case !state.Blocked.Seen():
+		unseen = true
+		e.missing("MokListXRT", errors.New("shim's blocklist is not shown"))
+	}
+	if dbx.Err != nil {
+		e.missing(dbx.Source, dbx.Err)
+	}
+	unseen = unseen || state.Blocked.Err != nil || dbx.Err != nil
+	request, _ := waiting.Request(mok.Enroll)
+	unread := request.Err != nil
+	for _, gap := range waiting.NotSeen {
+		if gap.Source == "efivars/"+mok.Variable("MokNew").Name {
+			e.missing(gap.Source, gap.Err)
+			unread = true
+		}
+	}
+	return func(der []byte) (blocked, pending *bool) {
+		one := efivars.X509List(efivars.Shim, der)
+		if is := state.Blocked.Forbids(one) || dbx.Forbids(one); is || !unseen {
+			blocked = &is
+		}
+		if is := slices.ContainsFunc(request.Certificates(), func(d []byte) bool { return bytes.Equal(d, der) }); is || !unread {
+			pending = &is
+		}
+		return blocked, pending
+	}
 }
 
 type sbatDocument struct {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"kkeys/efivars"
 	"kkeys/internal/certtest"
 	"kkeys/internal/lab"
 	"kkeys/mok"
@@ -334,4 +335,39 @@ func TestLabPowerCut(t *testing.T) {
 			expect(t, out[0], exitYes, "enrolled and loaded (.machine)")
 		})
 	}
+}
+
+// shim's list was damaged: nothing is staged that nobody would see, the way out is named, and it leads out.
+func TestLabDamagedList(t *testing.T) {
+	t.Parallel()
+	files := map[string][]byte{"one.der": certtest.SelfSignedWith(t, "lab: one", certtest.RSA(2048, 21)).DER, "two.der": certtest.SelfSignedWith(t, "lab: two", certtest.RSA(2048, 22)).DER}
+	l := &life{t: t, kernel: lab.Kernel61, files: inGuest(t, files)}
+	l.boot(nil, labStaging("enroll", "/srv/one.der"))
+	out := l.boot(lab.Enroll(1, password), mokutilEnrolled)
+	mokutilLists(t, out[0], "lab: one")
+
+	whole, err := efivars.EncodeSignatureLists([]efivars.SignatureList{efivars.X509List(efivars.Shim, files["one.der"])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.previous.Variables, err = lab.Rewrite(l.previous.Variables, "MokList", whole[:len(whole)-9]); err != nil {
+		t.Fatal(err)
+	}
+	out = l.boot(nil, kkeys("mok", "list"), labStaging("enroll", "/srv/two.der"), labStaging("unenroll", "/srv/one.der"), kkeys("status"), lab.Shell(requests), labStaging("mok", "reset"))
+	expect(t, out[0], exitFailed, "Debian", "corrupt EFI signature list")
+	for _, o := range out[1:4] {
+		expect(t, o, exitNo, "is corrupt", "kkeys mok reset")
+	}
+	if got := string(out[4].Stdout); got != "" {
+		t.Errorf("requests are left: %s", got)
+	}
+	expect(t, out[5], exitYes, "reset (MokAuth)")
+
+	out = l.boot(lab.Reset(password), kkeys("pending"), kkeys("mok", "list"), labStaging("enroll", "/srv/two.der"))
+	expect(t, out[0], exitNo, "asked to reset: done")
+	expect(t, out[1], exitYes, "Debian")
+	expect(t, out[2], exitYes, "two.der: staged")
+	out = l.boot(lab.Enroll(1, password), mokutilEnrolled, kkeys("status"))
+	mokutilLists(t, out[0], "lab: two")
+	expect(t, out[1], exitYes, "enrolled and loaded (.machine)")
 }

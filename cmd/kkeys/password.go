@@ -63,7 +63,7 @@ func (s *session) checkPasswordFlags(c *cli.Context, form mok.Form) error {
 }
 
 // secret gets the password in the way that the flags say, in the form that MokManager wants. generated is the one to show, if one was made.
-func (s *session) secret(c *cli.Context, form mok.Form) (secret mok.Secret, generated string, err error) {
+func (s *session) secret(c *cli.Context, form mok.Form, caution func(string)) (secret mok.Secret, generated string, err error) {
 	if form == mok.NoSecret {
 		return nil, "", nil
 	}
@@ -94,13 +94,13 @@ func (s *session) secret(c *cli.Context, form mok.Form) (secret mok.Secret, gene
 		return nil, "", err
 	}
 	if generated == "" && strings.Trim(password, sameKeys) != "" {
-		s.warn("MokManager takes every keyboard for a US one and shows nothing of what is typed; only the letters " + sameKeys + " sit at the same place on QWERTY, AZERTY and QWERTZ keyboards")
+		caution("MokManager takes every keyboard for a US one and shows nothing of what is typed; only the letters " + sameKeys + " sit at the same place on QWERTY, AZERTY and QWERTZ keyboards")
 	}
 	if form == mok.Typed {
 		return mok.Characters(password), generated, nil
 	}
 	if len(password) < mok.PasswordShort {
-		s.warn(fmt.Sprintf("the password has fewer than %d characters", mok.PasswordShort))
+		caution(fmt.Sprintf("the password has fewer than %d characters", mok.PasswordShort))
 	}
 	auth, err := mok.NewAuth(password)
 	return auth, generated, err

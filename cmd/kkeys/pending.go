@@ -22,6 +22,7 @@ type pendingDocument struct {
 	Orphans        []string         `json:"orphaned_passwords"`
 	TimeoutSeconds *int32           `json:"timeout_seconds"`
 	Answers        []answerDocument `json:"answers"`
+	Findings       []findingDoc     `json:"findings"`
 }
 
 type pendingRequest struct {
@@ -46,7 +47,7 @@ func (s *session) pending() *cli.Command {
 		Description: "Shows the requests that MokManager will offer at the next boot, and what became of those that kkeys staged before.\n" +
 			"Exit code 0: something is staged; 1: nothing is.",
 		Action: func(c *cli.Context) error {
-			document := &pendingDocument{Requests: []pendingRequest{}, Orphans: []string{}, Answers: []answerDocument{}}
+			document := &pendingDocument{Requests: []pendingRequest{}, Orphans: []string{}, Answers: []answerDocument{}, Findings: []findingDoc{}}
 			code, err := s.runPending(c, document)
 			return s.finish(document, &document.envelope, code, err)
 		},
@@ -84,6 +85,8 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 	}
 	document.Answers = s.answers(course)
 	s.sayAnswers(slices.DeleteFunc(slices.Clone(document.Answers), func(a answerDocument) bool { return a.Outcome == answered[mok.Waiting] }))
+	document.Findings = append(document.Findings, s.requestFindings(course, document.Answers)...)
+	s.sayFindings(document.Findings)
 	switch {
 	case len(pending.Requests)+len(pending.Orphans) > 0:
 		return exitYes, nil

@@ -24,6 +24,7 @@ type session struct {
 	// elsewhere: the machine is a recording or a folder, so that being root here helps nothing.
 	elsewhere bool
 	known     []machine.Found // see certificates
+	unshown   string          // what follows when the report cannot be written
 	code      int             // set by finish
 	done      bool
 }
@@ -50,6 +51,9 @@ func run(ctx context.Context, args []string, std streams, m *machine.Machine) in
 		s.code = worse(s.code, exitFailed)
 		if !s.quiet {
 			fmt.Fprintf(s.err, "kkeys: error: standard output: %s\n", printable.Text(out.err.Error()))
+			if s.unshown != "" {
+				fmt.Fprintf(s.err, "kkeys: error: %s\n", s.unshown)
+			}
 		}
 	}
 	return s.code

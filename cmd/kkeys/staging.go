@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -95,9 +97,13 @@ func (r *staging) run(subjects func(*staging) error) error {
 	for _, entry := range passed {
 		r.caution("boot order: " + entry)
 	}
-	plan, err := mok.NewPlan(mok.ReadFacts(r.machine.Variables, r.machine.Files, chain, r.machine.Vendor()), r.wish)
+	facts := mok.ReadFacts(r.machine.Variables, r.machine.Files, chain, r.machine.Vendor())
+	plan, err := mok.NewPlan(facts, r.wish)
 	if err != nil {
 		return r.judge(err)
+	}
+	for _, one := range facts.Erased(r.wish.Kind) { // it tells afterwards whether a reset was done
+		r.asked = append(r.asked, mok.NewAsked(one.Signatures[0].Data, "", "", ""))
 	}
 	for _, text := range plan.Warnings {
 		r.caution(text)
@@ -121,10 +127,12 @@ func seconds(name string, n int) (int32, error) {
 }
 
 // caution adds a warning to the document and, where that is not what is printed, says it at once.
-func (r *staging) caution(text string) {
-	r.document.Warnings = append(r.document.Warnings, text)
-	if !r.json {
-		r.warn(text)
+func (r *staging) caution(text string) { r.session.caution(&r.document.Warnings, text) }
+
+func (s *session) caution(warnings *[]string, text string) {
+	*warnings = append(*warnings, text)
+	if !s.json {
+		s.warn(text)
 	}
 }
 
@@ -150,7 +158,11 @@ func (r *staging) warnMachine() {
 
 // stage asks, makes the password and carries the plan out.
 func (r *staging) stage(plan *mok.Plan) error {
+	before := r.course(&envelope{})
 	secret, generated, err := r.confirm()
+	if generated != "" {
+		signal.Ignore(syscall.SIGPIPE) // who closed the pipe shall hear that a password was lost
+	}
 	if err == nil {
 		err = plan.Stage(r.machine.Variables, secret)
 	}
@@ -162,7 +174,10 @@ func (r *staging) stage(plan *mok.Plan) error {
 		r.document.Requests[i].Action = "staged"
 	}
 	r.document.Staged, r.document.Password = true, generated
-	r.keepReceipt()
+	if generated != "" {
+		r.unshown = fmt.Sprintf("the request is staged, and nobody has seen its password: take it back with `kkeys cancel %s`", kindWord(r.wish.Kind))
+	}
+	r.keepReceipt(before)
 	r.describe(plan)
 	r.sayRequests("staged")
 	if generated != "" {
@@ -192,14 +207,19 @@ func (r *staging) confirm() (secret mok.Secret, generated string, err error) {
 			return nil, "", coded(exitNo, "not confirmed; nothing was staged")
 		}
 	}
-	return r.secret(r.c, r.wish.Form())
+	return r.secret(r.c, r.wish.Form(), r.caution)
 }
 
 // keepReceipt notes what was staged, so that after the reboot it can be told what became of it. The request is staged all the same: without a
 // receipt only less can be told, so that this is no failure.
-func (r *staging) keepReceipt() {
+func (r *staging) keepReceipt(before mok.Course) {
 	receipt := mok.NewReceipt(r.wish, time.Now(), r.machine.Kernel().BootID, r.asked...)
-	err := r.machine.KeepReceipts(func(old []mok.Receipt) []mok.Receipt { return append(old, receipt) })
+	err := r.machine.KeepReceipts(func(old []mok.Receipt) []mok.Receipt {
+		return append(forget(old, before, func(a mok.Answer) bool { return passed(a, before) }), receipt)
+	})
+	if kept := len(receipt.Certificates); kept < len(r.document.Requests) {
+		r.caution(fmt.Sprintf("what becomes of the first %d will be told, and not of the others", kept))
+	}
 	if err != nil {
 		r.caution(fmt.Sprintf("staged, but without a receipt: kkeys will not be able to tell what became of it (%v)", err))
 	}

@@ -13,7 +13,6 @@ import (
 	"kkeys/internal/printable"
 	"kkeys/kernel"
 	"kkeys/keyring"
-	"kkeys/mok"
 	"kkeys/trust"
 )
 
@@ -39,6 +38,7 @@ type platformDoc struct {
 
 type mokDocument struct {
 	ValidationDisabled *bool    `json:"validation_disabled"`
+	DBIgnored          *bool    `json:"db_ignored"`
 	TrustedByKernel    *bool    `json:"trusted_by_kernel"`
 	Enrolled           *int     `json:"enrolled"`
 	Pending            []string `json:"pending"`
@@ -57,12 +57,6 @@ type kernelDocument struct {
 	// What /proc/crypto shows now. The kernel may be able to load more.
 	HashAlgorithms []string `json:"hash_algorithms"`
 	KeyAlgorithms  []string `json:"key_algorithms"`
-}
-
-type findingDoc struct {
-	ID      string  `json:"id"`
-	Message string  `json:"message"`
-	Fix     *string `json:"fix"`
 }
 
 func (s *session) status() *cli.Command {
@@ -123,6 +117,7 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 	}
 	document.SecureBoot, document.SetupMode, document.Shim = boolOf(state.SecureBoot.Answer), boolOf(state.SetupMode.Answer), boolOf(state.Shim.Answer)
 	document.MOK.ValidationDisabled, document.MOK.TrustedByKernel = boolOf(state.ValidationDisabled.Answer), boolOf(state.Trusted.Answer)
+	document.MOK.DBIgnored = boolOf(state.IgnoreDB.Answer)
 	if state.Enrolled.Seen() {
 		n := len(state.Enrolled.Certificates())
 		document.MOK.Enrolled = &n
@@ -133,29 +128,13 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 	for _, r := range pending.Requests {
 		document.MOK.Pending = append(document.MOK.Pending, r.Kind.String())
 	}
-	find := func(id, message, fix string) {
-		document.Findings = append(document.Findings, finding(id, message, fix))
-	}
-	if state.Enrolled.Err != nil {
-		find("mok-list-corrupt", "shim's list of keys is corrupt, what stands after the break is invisible, and only MokManager's reset cures it, which erases every enrolled key: "+state.Enrolled.Err.Error(), "sudo kkeys mok reset")
-	}
-	if state.ValidationDisabled.Answer == evidence.Yes {
-		find("shim-validation-off", "shim checks nothing that it starts", fixes[trust.MendValidation])
-	}
-	for _, orphan := range pending.Orphans {
-		find("left-over-password", orphan+" is staged without a request", fixes[trust.MendCancel])
-	}
-	for _, r := range pending.Requests {
-		if r.Kind == mok.Reset || r.Kind == mok.ResetBlocked {
-			find("reset-pending", r.Variable+" alone asks MokManager to erase the whole list", fixes[trust.MendCancel])
-		} else if r.Err != nil {
-			find("pending-corrupt", r.Err.Error(), fixes[trust.MendCancel])
-		}
-	}
 	document.MOK.Answers = s.answers(course)
-	document.Findings = append(document.Findings, answerFindings(document.MOK.Answers)...)
+	document.Findings = append(document.Findings, slices.Concat(s.requestFindings(course, document.MOK.Answers), answerFindings(document.MOK.Answers))...)
+	if state.ValidationDisabled.Answer == evidence.Yes {
+		document.Findings = append(document.Findings, finding("shim-validation-off", "shim checks nothing that it starts", fixes[trust.MendValidation]))
+	}
 	for _, text := range state.Disagreements {
-		find("copies-differ", text, "")
+		document.Findings = append(document.Findings, finding("copies-differ", text, ""))
 	}
 }
 
@@ -225,21 +204,6 @@ func (d platformDoc) words() string {
 	return yesNo(d.Consulted) + ", " + *d.Basis
 }
 
-// statusFindings are those that need keyrings and kernel together.
-func statusFindings(document *statusDocument, rings []keyring.Ring, status kernel.Status) {
-	for _, name := range []string{keyring.Builtin, keyring.Machine} {
-		ring := keyring.Named(rings, name)
-		if ring == nil || len(ring.Keys) == 0 || keyring.Named(rings, keyring.Secondary) == nil {
-			continue
-		}
-		if r := trust.Consulted(rings, status, name); r.Answer == evidence.No && status.Signatures.Answer != evidence.No {
-			document.Findings = append(document.Findings, finding("keyring-cut", r.Evidence+": its keys do not count until the next boot", fixes[trust.MendReboot]))
-		}
-	}
-}
-
-func finding(id, message, fix string) findingDoc { return findingDoc{id, message, known(fix)} }
-
 func (s *session) sayStatus(document *statusDocument) {
 	if s.json || s.quiet {
 		return
@@ -248,14 +212,18 @@ func (s *session) sayStatus(document *statusDocument) {
 	rows := [][]string{
 		{"kernel", text(k.Release)}, {"distribution", text(k.Distribution)},
 		{"EFI", yesNo(&document.EFI)}, {"Secure Boot", yesNo(document.SecureBoot)}, {"setup mode", yesNo(document.SetupMode)},
-		{"booted through shim", yesNo(document.Shim)}, {"shim's validation off", yesNo(m.ValidationDisabled)},
+		{"booted through shim", yesNo(document.Shim)}, {"shim's validation off", yesNo(m.ValidationDisabled)}, {"shim ignores db", yesNo(m.DBIgnored)},
 		{"MOK list trusted", yesNo(m.TrustedByKernel)}, {"keys in shim's list", number(m.Enrolled)}, {"pending", orNone(m.Pending)},
 		{"module signatures", text(k.ModuleSignatures)}, {"sig_enforce", yesNo(k.SigEnforce)}, {"lockdown", text(k.Lockdown)},
 		{"modules disabled", yesNo(k.ModulesDisabled)}, {"tainted", taint(k.Tainted)}, {"hashes", orNone(k.HashAlgorithms)}, {"key algorithms", orNone(k.KeyAlgorithms)}, {"keyrings consulted", orNone(document.Consulted)}, {".platform consulted", document.Platform.words()},
 	}
 	_ = table(s.out, nil, rows)
 	s.sayAnswers(slices.DeleteFunc(slices.Clone(m.Answers), func(a answerDocument) bool { return troubled[a.Outcome] != "" })) // the others are findings
-	for _, f := range document.Findings {
+	s.sayFindings(document.Findings)
+}
+
+func (s *session) sayFindings(findings []findingDoc) {
+	for _, f := range findings {
 		s.say("finding: %s", printable.Text(f.Message))
 		if f.Fix != nil {
 			s.sayFix(*f.Fix)

@@ -88,7 +88,7 @@ func oneCertificate(path string) (*certs.Certificate, error) {
 	found, err := machine.CertificateFile(path)
 	switch {
 	case err != nil && isDecoding(err):
-		return nil, fmt.Errorf("%w: %w", errNotOne, err)
+		return nil, failed("not exactly one certificate: %w", err)
 	case err != nil:
 		return nil, failed("%w", err)
 	case len(found) != 1:

@@ -42,6 +42,8 @@ func standardStreams() streams {
 	return s
 }
 
+var errInterrupted = errors.New("interrupted")
+
 // readSecretly reads a line without echo. Whoever interrupts it must get a terminal with echo back.
 func readSecretly() (string, error) {
 	fd := int(os.Stdin.Fd())
@@ -50,22 +52,20 @@ func readSecretly() (string, error) {
 		return "", err
 	}
 	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	finished := make(chan struct{})
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(interrupted)
+	typed := make(chan func() (string, error), 1)
 	go func() {
-		select {
-		case <-interrupted:
-			_ = term.Restore(fd, state)
-			fmt.Fprintln(os.Stderr)
-			os.Exit(exitFailed)
-		case <-finished:
-		}
+		secret, err := term.ReadPassword(fd)
+		typed <- func() (string, error) { return string(secret), err }
 	}()
-	secret, err := term.ReadPassword(fd)
-	signal.Stop(interrupted)
-	close(finished)
-	fmt.Fprintln(os.Stderr)
-	return string(secret), err
+	defer fmt.Fprintln(os.Stderr)
+	select {
+	case <-interrupted: // the other one goes on reading until the program ends, which is soon
+		return "", errors.Join(errInterrupted, term.Restore(fd, state))
+	case line := <-typed:
+		return line()
+	}
 }
 
 // ask asks for a line on the terminal.

@@ -35,7 +35,6 @@ type uefiEnrollDocument struct {
 // Reasons not to change the firmware's own lists.
 var (
 	errListed    = errors.New("already in the list")
-	errForbidden = errors.New("in dbx")
 	errMicrosoft = errors.New("this machine's firmware has Microsoft's keys")
 	errSigner    = errors.New("the firmware would refuse the signature")
 	errUpdate    = errors.New("the firmware refused the update")
@@ -48,7 +47,7 @@ func (s *session) uefiEnroll() *cli.Command {
 		ArgsUsage: "CERT…",
 		Description: "Makes a signed update of db (or KEK, or PK) that holds what is there and the certificates. It is shown only, unless --output\n" +
 			"names a file for it or --write is given. What the firmware takes: in setup mode any update, but PK must be signed by itself;\n" +
-			"else db by a key of KEK or by PK, KEK and PK by PK. A wrong db can stop the next boot: docs/uefi.md.",
+			"else db by a key of KEK, KEK and PK by PK. A wrong db can stop the next boot: docs/uefi.md.",
 		UsageText: "   kkeys uefi enroll --key KEK.key --cert KEK.pem db.der\n   kkeys uefi enroll --key KEK.key --cert KEK.pem db.der --output db.auth\n   sudo kkeys uefi enroll --key KEK.key --cert KEK.pem db.der --write",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "key", Usage: "sign with the private key in `FILE` (PEM, RSA)"},
@@ -175,8 +174,13 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 		return nil, fmt.Errorf("%w: whether the firmware is in setup mode", mok.ErrCannotTell)
 	}
 	var refused []error
-	if !*document.SetupMode && !lists[efivars.PK].Has(signer.Raw) && (target != efivars.DB || !lists[efivars.KEK].Has(signer.Raw)) {
-		refused = append(refused, fmt.Errorf("%w: %s is not in %s", errSigner, c.String("cert"), map[bool]string{true: "KEK or PK", false: "PK"}[target == efivars.DB]))
+	// EDK II's AuthService.c (ProcessVarWithKek) takes no PK for db, though UEFI would let it.
+	signers := efivars.PK
+	if target == efivars.DB {
+		signers = efivars.KEK
+	}
+	if !*document.SetupMode && !lists[signers].Has(signer.Raw) {
+		refused = append(refused, fmt.Errorf("%w: %s is not in %s", errSigner, c.String("cert"), signers.Name))
 	}
 	if *document.SetupMode && target == efivars.PK && !bytes.Equal(signer.Raw, added[0].Raw) {
 		refused = append(refused, fmt.Errorf("%w: in setup mode a PK is signed by itself", errSigner))
@@ -194,8 +198,8 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 		switch {
 		case lists[target].Has(one.Raw):
 			err = errListed
-		case lists[efivars.DBX].Has(one.Raw), lists[efivars.DBX].HasHash(one.RawTBS):
-			err = errForbidden
+		case lists[efivars.DBX].Forbids(efivars.X509List(efivars.Kkeys, one.Raw)):
+			err = mok.ErrForbidden
 		}
 		if err != nil {
 			why := err.Error()
@@ -223,7 +227,7 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 		return nil, fmt.Errorf("%w: %d bytes are needed, %d can be written", mok.ErrNoSpace, len(data), space.Available)
 	}
 	if target == efivars.PK && len(lists[efivars.DB].Lists) == 0 {
-		document.Warnings = append(document.Warnings, "db is empty: with a PK the firmware leaves setup mode, and with Secure Boot on nothing starts")
+		s.caution(&document.Warnings, "db is empty: with a PK the firmware leaves setup mode, and with Secure Boot on nothing starts")
 	}
 	return data, nil
 }
@@ -242,11 +246,6 @@ func microsofts(list mok.List) string {
 
 // deliver shows the update, and writes it where that was asked for.
 func (s *session) deliver(c *cli.Context, target efivars.Name, update efivars.Update, document *uefiEnrollDocument) error {
-	for _, text := range document.Warnings {
-		if !s.json {
-			s.warn(text)
-		}
-	}
 	bytesOf := update.Encode()
 	if c.IsSet("output") {
 		path := c.String("output")

@@ -218,20 +218,18 @@ func (m *Memory) authenticate(n efivars.Name, old variable, data []byte) (efivar
 	if !u.Time.After(old.time) {
 		return u, refused("the time has not grown")
 	}
-	signers := []efivars.Name{efivars.PK}
+	signers := efivars.PK
 	if n != efivars.PK && n != efivars.KEK {
-		signers = append(signers, efivars.KEK)
+		signers = efivars.KEK
 	}
 	if setup := m.variables[efivars.SetupMode]; bytes.Equal(setup.data, []byte{1}) {
 		return u, nil
 	}
-	for _, signer := range signers {
-		lists, _ := efivars.ParseSignatureLists(m.variables[signer].data)
-		for _, list := range lists {
-			for _, s := range list.Signatures {
-				if bytes.Contains(u.Signature, s.Data) {
-					return u, nil
-				}
+	lists, _ := efivars.ParseSignatureLists(m.variables[signers].data)
+	for _, list := range lists {
+		for _, s := range list.Signatures {
+			if bytes.Contains(u.Signature, s.Data) {
+				return u, nil
 			}
 		}
 	}

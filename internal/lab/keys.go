@@ -48,6 +48,12 @@ func (k *Keys) install(variables []byte, secureBoot bool) ([]byte, error) {
 	return s.data, s.replace("SecureBootEnable", on)
 }
 
+// Rewrite gives EFI variables in which one that is there has other content, as after a fault of the firmware.
+func Rewrite(variables []byte, name string, content []byte) ([]byte, error) {
+	s := store{bytes.Clone(variables)}
+	return s.data, s.replace(name, content)
+}
+
 // store is a file of EFI variables as OVMF keeps them: a firmware volume (UEFI PI specification, volume 3, section 3.2.1)
 // with a variable store of the authenticated kind (EDK II: MdeModulePkg/Include/Guid/VariableFormat.h), to which variables
 // are only ever added; one that is replaced stays, marked as deleted.
