@@ -266,9 +266,18 @@ func (d *Dir) Writable() error {
 	return nil
 }
 
-// Lock implements Locker, with flock(2) on the directory.
+// lockFile is what runs as root lock: on the directory, which everybody may open, anybody could keep the lock from them.
+const lockFile = "/run/kkeys.lock"
+
+// Lock implements Locker, with flock(2) on the directory; on the firmware's own variables root locks /run/kkeys.lock, if that can be had.
 func (d *Dir) Lock() (func(), error) {
 	f, err := os.Open(d.path)
+	if d.live && err == nil {
+		if private, perr := os.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600); perr == nil {
+			f.Close()
+			f = private
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock EFI variables: %w: %w", meaning(err), err)
 	}

@@ -162,6 +162,8 @@ func (l *layout) addSections(sections []*pe.Section) error {
 type signedDigest struct {
 	algorithm asn1.ObjectIdentifier
 	digest    []byte
+	// certificates come with the signature, in DER: the signer's, and perhaps some that vouch for it.
+	certificates [][]byte
 }
 
 var (
@@ -199,7 +201,7 @@ func signedDigests(table []byte, offset uint64) (digests []signedDigest, err err
 // parseSigned reads the digest in a signature: PKCS#7 SignedData (RFC 2315 section 9.1) whose content is SpcIndirectDataContent. Bytes that
 // follow it are padding. what names the part that cannot be read.
 func parseSigned(der []byte) (d signedDigest, what string) {
-	var outer, wrapped, signed, content, wrappedContent, signers cryptobyte.String
+	var outer, wrapped, signed, content, wrappedContent, certificates, signers cryptobyte.String
 	var kind asn1.ObjectIdentifier
 	in := cryptobyte.String(der)
 	explicit := tag.Tag(0).ContextSpecific().Constructed()
@@ -207,7 +209,7 @@ func parseSigned(der []byte) (d signedDigest, what string) {
 		!outer.ReadASN1(&wrapped, explicit) || !outer.Empty() ||
 		!wrapped.ReadASN1(&signed, tag.SEQUENCE) || !wrapped.Empty() ||
 		!signed.SkipASN1(tag.INTEGER) || !signed.SkipASN1(tag.SET) || !signed.ReadASN1(&content, tag.SEQUENCE) ||
-		!signed.SkipOptionalASN1(explicit) || !signed.SkipOptionalASN1(tag.Tag(1).ContextSpecific().Constructed()) ||
+		!signed.ReadOptionalASN1(&certificates, nil, explicit) || !signed.SkipOptionalASN1(tag.Tag(1).ContextSpecific().Constructed()) ||
 		!signed.ReadASN1(&signers, tag.SET) || signers.Empty() || !signed.Empty() {
 		return signedDigest{}, "PKCS#7 SignedData"
 	}
@@ -221,5 +223,12 @@ func parseSigned(der []byte) (d signedDigest, what string) {
 		return signedDigest{}, "SpcIndirectDataContent"
 	}
 	d.digest = digest
+	for !certificates.Empty() {
+		var one cryptobyte.String
+		if !certificates.ReadAnyASN1Element(&one, nil) {
+			return signedDigest{}, "certificates"
+		}
+		d.certificates = append(d.certificates, one)
+	}
 	return d, ""
 }

@@ -2,6 +2,7 @@ package mok
 
 import (
 	"fmt"
+	"slices"
 
 	"kkeys/efivars"
 )
@@ -133,6 +134,15 @@ func (p *Plan) warn(f Facts, w Wish, request int) {
 	}
 	if w.Kind.resets() {
 		warn("this erases all that was ever added to the list: %d entries that can be seen", len(f.Erased(w.Kind)))
+	}
+	gone := f.Erased(w.Kind)
+	if w.Kind == Delete {
+		gone = w.lists()
+	}
+	for _, p := range f.Boot.Programs {
+		if slices.ContainsFunc(gone, p.by) {
+			warn("%s is signed by what goes: with Secure Boot on shim will not start it, unless something else in its lists or db vouches for it", p.Path)
+		}
 	}
 	if f.SpaceErr != nil {
 		warn("how much room the firmware has left could not be asked: %v", f.SpaceErr)

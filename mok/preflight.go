@@ -1,8 +1,11 @@
 package mok
 
 import (
+	"bytes"
+	"crypto/x509"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"kkeys/efivars"
 	"kkeys/evidence"
@@ -19,6 +22,34 @@ type BootChain struct {
 	Manager string
 	// HasManager: it is there.
 	HasManager evidence.Reading
+	// Programs are what shim then starts, for wishes that could keep it from that.
+	Programs []Program
+}
+
+// Program is an EFI program.
+type Program struct {
+	Path string // as seen from here
+	// Signers are the certificates in its signatures, in DER.
+	Signers [][]byte
+	// Digest is its SHA-256 as Authenticode computes it.
+	Digest []byte
+}
+
+// by tells whether shim could start the program because of this certificate or hash.
+func (p Program) by(one efivars.SignatureList) bool {
+	data := one.Signatures[0].Data
+	if one.Type != efivars.X509 {
+		return one.Type == efivars.SHA256 && bytes.Equal(data, p.Digest)
+	}
+	issuer, issuerErr := x509.ParseCertificate(data)
+	return slices.ContainsFunc(p.Signers, func(der []byte) bool {
+		if bytes.Equal(der, data) {
+			return true
+		}
+		signer, err := x509.ParseCertificate(der)
+		return err == nil && issuerErr == nil && bytes.Equal(signer.RawIssuer, issuer.RawSubject) &&
+			issuer.CheckSignature(signer.SignatureAlgorithm, signer.RawTBSCertificate, signer.Signature) == nil
+	})
 }
 
 // Facts is all that staging is judged by.
@@ -58,8 +89,8 @@ func ReadFacts(store efivars.Store, root fs.FS, boot BootChain, vendor Vendor) F
 const (
 	// reserve is EFI_MIN_RESERVE: what the kernel on x86 keeps free, and what any firmware should keep.
 	reserve = 5120
-	// variableHard: no firmware is known to store more in one variable than about 32 KiB.
-	variableHard = 30 << 10
+	// VariableMax: no firmware is known to store more in one variable than about 32 KiB.
+	VariableMax = 30 << 10
 	// variableSoft: some firmware stores no more than 8 KiB.
 	variableSoft = 8 << 10
 	// listOverhead is what MokManager needs besides the keys.
@@ -182,8 +213,8 @@ func (f Facts) checkSizes(r *Refusal, w Wish) {
 		if list > limit {
 			r.add(ErrTooLarge, nil, "%s would have up to %d bytes, the firmware stores %d", name, list, limit)
 		}
-	} else if list > variableHard {
-		r.add(ErrTooLarge, nil, "%s would have up to %d bytes, more than %d is known to fail", name, list, variableHard)
+	} else if list > VariableMax {
+		r.add(ErrTooLarge, nil, "%s would have up to %d bytes, more than %d is known to fail", name, list, VariableMax)
 	}
 	if need := uint64(request + AuthSize + 4); f.Space.Known() && f.Space.Free < need+reserve {
 		r.add(ErrNoSpace, nil, "%d bytes are free; %d are needed and %d must stay free", f.Space.Free, need, reserve)

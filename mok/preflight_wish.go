@@ -54,6 +54,11 @@ func (f Facts) checkSubjects(r *Refusal, w Wish) {
 			r.about(i, ErrForbidden, "in %s", f.Forbidden.Source)
 		}
 		f.checkVendor(r, w.Kind, i, one, times)
+		for _, p := range f.Boot.Programs {
+			if w.Kind == Block && p.by(one) {
+				r.about(i, ErrStarts, "%s is signed by it, or has that hash", p.Path)
+			}
+		}
 	}
 }
 

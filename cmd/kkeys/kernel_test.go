@@ -282,6 +282,19 @@ func TestOutputFails(t *testing.T) {
 	}
 }
 
+// What is staged under a password that could not be shown is told, with the way back.
+func TestPasswordNotShown(t *testing.T) {
+	for _, more := range [][]string{nil, {"--json"}} {
+		m, _, file := installed(t)
+		var errs bytes.Buffer
+		args := append([]string{"enroll", file, "--generate-password"}, more...)
+		code := run(context.Background(), args, streams{in: strings.NewReader(""), out: full{}, err: &errs, environment: func(string) string { return "" }}, m)
+		if code != exitFailed || !strings.Contains(errs.String(), "nobody has seen its password: take it back with `kkeys cancel enroll`") {
+			t.Errorf("%v: exit code %d, %s", args, code, errs.String())
+		}
+	}
+}
+
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }

@@ -67,6 +67,7 @@ func specimens(t *testing.T) map[string][]byte {
 	module, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("one")}, SKID: []byte{1}}, false)
 	return map[string][]byte{
 		"one.der": one.DER, "one.pem": one.PEM(), "two.der": two.DER, "evil.der": evil.DER,
+		"zero.var":     {byte(mok.Attributes), 0, 0, 0, 0, 0, 0, 0},
 		"both.pem":     append(one.PEM(), two.PEM()...),
 		"trailing.der": append(bytes.Clone(one.DER), 0),
 		"cut.der":      one.DER[:len(one.DER)-1],

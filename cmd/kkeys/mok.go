@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/mok"
 )
 
@@ -142,14 +143,20 @@ func (s *session) onOff(name string, setting mok.Setting, does string) *cli.Comm
 }
 
 func (s *session) policyCommand(setting mok.Setting, of string) *cli.Command {
-	return &cli.Command{Name: "policy", Usage: "which revocations of " + of + " shim applies at its next start", ArgsUsage: "latest|automatic|delete",
-		Description: "latest: all that this shim knows; automatic: those that it applies by itself; delete: none, and only without Secure Boot.\nshim reads and deletes the setting at its next start. latest can keep other systems' loaders on this machine from starting.",
+	return &cli.Command{Name: "policy", Usage: "which revocations of " + of + " shim applies at its next start", ArgsUsage: "latest|automatic|delete|default",
+		Description: "latest: all that this shim knows; automatic: those that it applies by itself; delete: none, and only without Secure Boot.\ndefault takes the setting back. shim reads and deletes the setting at its next start. latest can keep other systems' loaders on this machine from starting.",
 		Action: func(c *cli.Context) error {
-			value, known := mok.Policies[c.Args().First()]
-			if c.NArg() != 1 || !known {
-				return s.change(setting, "", nil, usage("say latest, automatic or delete"))
+			word := c.Args().First()
+			value, known := mok.Policies[word]
+			switch {
+			case c.NArg() == 1 && word == "default":
+				return s.change(setting, word, nil, nil)
+			case c.NArg() != 1 || !known:
+				return s.change(setting, "", nil, usage("say latest, automatic, delete or default"))
+			case value == mok.Policies["delete"] && mok.ReadState(s.machine.Variables, s.machine.Files).SecureBoot.Answer == evidence.Yes:
+				return s.change(setting, word, nil, fmt.Errorf("%w: shim deletes revocations only with Secure Boot off, and it is on", mok.ErrNoChange))
 			}
-			return s.change(setting, c.Args().First(), []byte{value}, nil)
+			return s.change(setting, word, []byte{value}, nil)
 		}}
 }
 

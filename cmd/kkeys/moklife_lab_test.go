@@ -5,6 +5,7 @@ package main
 import (
 	"crypto/sha256"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -82,6 +83,11 @@ func TestLabLists(t *testing.T) {
 		files[name+".der"] = certtest.SelfSignedWith(t, "lab: "+name, certtest.RSA(2048, 21+i)).DER
 		ders = append(ders, "/srv/"+name+".der")
 	}
+	debian, err := os.ReadFile("../../testdata/certs/debian-ca.der")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["debian.der"] = debian
 	hash := strings.Repeat("0123456789abcdef", 4)
 	l := &life{t: t, kernel: lab.Kernel612, files: inGuest(t, files)}
 
@@ -124,10 +130,12 @@ func TestLabLists(t *testing.T) {
 	expect(t, out[8], exitNo, "another kind of request is pending")
 	expect(t, out[9], 123, "built into shim by its vendor") // xargs
 
-	out = l.boot(lab.Delete(1, password), mokutilEnrolled, kkeys("pending"), labStaging("mok", "blocklist", "enroll", "/srv/one.der", "/srv/two.der"))
+	out = l.boot(lab.Delete(1, password), mokutilEnrolled, kkeys("pending"), labStaging("mok", "blocklist", "enroll", "/srv/one.der", "/srv/two.der"),
+		kkeys("mok", "blocklist", "enroll", "/srv/debian.der", "--dry-run"))
 	mokutilLists(t, out[0], "lab: two", "lab: three")
 	expect(t, out[1], exitNo, "asked to delete CN=lab: one: done")
 	expect(t, out[2], exitYes, "MokXNew-", "CONFIG_SYSTEM_REVOCATION_LIST")
+	expect(t, out[3], exitNo, "built into shim by its vendor", "grubx64.efi is signed by it", "mmx64.efi is signed by it")
 
 	out = l.boot(lab.EnrollBlocked(2, password), mokutilBlocked, kkeys("mok", "blocklist", "list"), labStaging("enroll", "/srv/one.der"), labStaging("mok", "hash", "enroll", hash))
 	mokutilLists(t, out[0], "lab: one", "lab: two")
@@ -287,7 +295,7 @@ func TestLabSameBytes(t *testing.T) {
 		pair{kkeys("mok", "verbosity", "on"), "--set-verbosity true", "SHIM_VERBOSE", 0, "kkeys mok verbosity off"},
 		pair{kkeys("mok", "fallback", "verbosity", "on"), "--set-fallback-verbosity true", "FALLBACK_VERBOSE", 0, "kkeys mok fallback verbosity off"},
 		pair{kkeys("mok", "fallback", "noreboot", "on"), "--set-fallback-noreboot true", "FB_NO_REBOOT", 0, "kkeys mok fallback noreboot off"},
-		pair{kkeys("mok", "sbat", "policy", "automatic"), "--set-sbat-policy previous", "SbatPolicy", 0, "kkeys mok sbat policy delete"},
+		pair{kkeys("mok", "sbat", "policy", "automatic"), "--set-sbat-policy previous", "SbatPolicy", 0, "kkeys mok sbat policy default"},
 	)
 	// Deletion wants something that is there.
 	l.boot(nil, labStaging("enroll", "/srv/one.der", "/srv/two.der"))

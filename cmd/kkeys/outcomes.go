@@ -41,6 +41,7 @@ var outcomes = []outcome{
 	{mok.ErrNoSpace, "too-little-space", exitNo, ""},
 	{mok.ErrNotListed, "not-listed", exitNo, "kkeys mok list"},
 	{mok.ErrVendor, "vendor", exitNo, ""},
+	{mok.ErrStarts, "starts-this-machine", exitNo, ""},
 	{mok.ErrNoChange, "no-change", exitNo, "kkeys status"},
 	{errListed, "already-there", exitNo, "kkeys uefi"},
 	{errMicrosoft, "microsoft-keys", exitNo, ""},

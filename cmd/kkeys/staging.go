@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -16,6 +14,7 @@ import (
 	"kkeys/certs"
 	"kkeys/efivars"
 	"kkeys/internal/printable"
+	"kkeys/machine"
 	"kkeys/mok"
 )
 
@@ -97,6 +96,13 @@ func (r *staging) run(subjects func(*staging) error) error {
 	for _, entry := range passed {
 		r.caution("boot order: " + entry)
 	}
+	if slices.Contains([]mok.Kind{mok.Block, mok.Delete, mok.Reset}, r.wish.Kind) {
+		var unseen []machine.NotSeen
+		chain.Programs, unseen = r.machine.Started(chain)
+		for _, gap := range unseen {
+			r.caution(fmt.Sprintf("whether this machine starts with it cannot be told of %s: %v", gap.Source, gap.Err))
+		}
+	}
 	facts := mok.ReadFacts(r.machine.Variables, r.machine.Files, chain, r.machine.Vendor())
 	plan, err := mok.NewPlan(facts, r.wish)
 	if err != nil {
@@ -160,8 +166,8 @@ func (r *staging) warnMachine() {
 func (r *staging) stage(plan *mok.Plan) error {
 	before := r.course(&envelope{})
 	secret, generated, err := r.confirm()
-	if generated != "" {
-		signal.Ignore(syscall.SIGPIPE) // who closed the pipe shall hear that a password was lost
+	if r.hold != nil { // else a request could be left without a receipt, or with a password that nobody has seen
+		r.hold()
 	}
 	if err == nil {
 		err = plan.Stage(r.machine.Variables, secret)

@@ -23,10 +23,13 @@ type streams struct {
 	environment func(string) string
 	// prompt asks on the terminal and gives the line typed, without echo for a secret; nil where there is no terminal to ask on.
 	prompt func(text string, secret bool) (string, error)
+	// hold keeps signals from ending the program any more: what was begun is soon done, and half of it would be worse. May be nil.
+	hold func()
 }
 
 func standardStreams() streams {
 	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environment: os.Getenv}
+	s.hold = func() { signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE) }
 	s.terminal = term.IsTerminal(int(os.Stdout.Fd()))
 	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())) {
 		lines := bufio.NewReader(os.Stdin)

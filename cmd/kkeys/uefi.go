@@ -69,7 +69,7 @@ func (s *session) runUEFI(c *cli.Context, document *uefiDocument) (int, error) {
 	if _, err := s.machine.Variables.List(); err != nil {
 		return exitYes, err
 	}
-	document.SecureBoot, document.SetupMode = s.firmwareFlag(document, efivars.SecureBoot), s.firmwareFlag(document, efivars.SetupMode)
+	document.SecureBoot, document.SetupMode = s.firmwareFlag(&document.envelope, efivars.SecureBoot), s.firmwareFlag(&document.envelope, efivars.SetupMode)
 	s.say("Secure Boot: %s, setup mode: %s", yesNo(document.SecureBoot), yesNo(document.SetupMode))
 	code := exitYes
 	var failures []error
@@ -91,14 +91,14 @@ func (s *session) runUEFI(c *cli.Context, document *uefiDocument) (int, error) {
 }
 
 // firmwareFlag is a variable of one byte, nil where it cannot be told.
-func (s *session) firmwareFlag(document *uefiDocument, name efivars.Name) *bool {
+func (s *session) firmwareFlag(e *envelope, name efivars.Name) *bool {
 	_, data, err := s.machine.Variables.Get(name)
 	if err == nil && (len(data) != 1 || data[0] > 1) {
 		err = fmt.Errorf("%w: %d bytes instead of a single 0 or 1", efivars.ErrMalformed, len(data))
 	}
 	if err != nil {
 		if !errors.Is(err, efivars.ErrNotFound) {
-			document.missing(name.Name, err)
+			e.missing(name.Name, err)
 		}
 		return nil
 	}

@@ -59,7 +59,11 @@ func (s *session) uefiEnroll() *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			document := &uefiEnrollDocument{Requests: []requestDocument{}, Warnings: []string{}}
-			return s.finish(document, &document.envelope, exitYes, s.runUEFIEnroll(c, document))
+			err := s.runUEFIEnroll(c, document)
+			if err != nil {
+				refuse(document.Requests, err)
+			}
+			return s.finish(document, &document.envelope, exitYes, err)
 		},
 	}
 }
@@ -93,7 +97,6 @@ func (s *session) runUEFIEnroll(c *cli.Context, document *uefiEnrollDocument) er
 	if c.Bool("write") {
 		unlock, err := s.lockToWrite()
 		if err != nil {
-			refuse(document.Requests, err)
 			return err
 		}
 		defer unlock()
@@ -126,9 +129,6 @@ func (s *session) updateSubjects(paths []string, document *uefiEnrollDocument) (
 			added = append(added, one)
 		}
 		document.Requests = append(document.Requests, request)
-	}
-	if len(failures) > 0 {
-		refuse(document.Requests, several(failures))
 	}
 	return added, several(failures)
 }
@@ -168,8 +168,7 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 			return nil, failed("%s: %w", name.Name, err)
 		}
 	}
-	var setup uefiDocument
-	document.SetupMode = s.firmwareFlag(&setup, efivars.SetupMode)
+	document.SetupMode = s.firmwareFlag(&document.envelope, efivars.SetupMode)
 	if document.SetupMode == nil {
 		return nil, fmt.Errorf("%w: whether the firmware is in setup mode", mok.ErrCannotTell)
 	}
@@ -208,7 +207,6 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 		}
 	}
 	if len(refused) > 0 {
-		refuse(document.Requests, several(refused))
 		return nil, several(refused)
 	}
 	content := lists[target].Lists
@@ -223,6 +221,9 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 		return nil, err
 	}
 	document.Size = len(data)
+	if len(data) > mok.VariableMax {
+		return nil, fmt.Errorf("%w: %s would have %d bytes, more than %d is known to fail", mok.ErrTooLarge, target.Name, len(data), mok.VariableMax)
+	}
 	if space, err := s.machine.Variables.Space(); err == nil && space.Known() && space.Available < uint64(len(data)) {
 		return nil, fmt.Errorf("%w: %d bytes are needed, %d can be written", mok.ErrNoSpace, len(data), space.Available)
 	}
@@ -257,7 +258,6 @@ func (s *session) deliver(c *cli.Context, target efivars.Name, update efivars.Up
 	}
 	if c.Bool("write") {
 		if err := s.writeUpdate(target, update); err != nil {
-			refuse(document.Requests, err)
 			return err
 		}
 		document.Written = true

@@ -7,6 +7,7 @@ import (
 	"encoding/asn1"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	tag "golang.org/x/crypto/cryptobyte/asn1"
@@ -88,6 +89,15 @@ func Signed(image []byte, hashes ...crypto.Hash) []byte {
 	for _, hash := range hashes {
 		table = append(table, Signature(hash, Digest(image, hash))...)
 	}
+	return withTable(image, table)
+}
+
+// SignedBy is an image with one signature over SHA-256 in which these certificates are, in DER.
+func SignedBy(image []byte, ders ...[]byte) []byte {
+	return withTable(image, Signature(crypto.SHA256, Digest(image, crypto.SHA256), ders...))
+}
+
+func withTable(image, table []byte) []byte {
 	entry := certificates(image)
 	b := append([]byte(nil), image...)
 	binary.LittleEndian.PutUint32(b[entry:], uint32(len(image)))
@@ -113,8 +123,8 @@ func Digest(image []byte, hash crypto.Hash) []byte {
 	return h.Sum(nil)
 }
 
-// Signature is an element of the attribute certificate table: PKCS#7 SignedData over this digest, without certificates.
-func Signature(hash crypto.Hash, digest []byte) []byte {
+// Signature is an element of the attribute certificate table: PKCS#7 SignedData over this digest, with these certificates.
+func Signature(hash crypto.Hash, digest []byte, ders ...[]byte) []byte {
 	algorithm := map[crypto.Hash]asn1.ObjectIdentifier{crypto.SHA1: {1, 3, 14, 3, 2, 26}, crypto.SHA256: {2, 16, 840, 1, 101, 3, 4, 2, 1}}[hash]
 	type b = *cryptobyte.Builder
 	sequence, explicit := tag.SEQUENCE, tag.Tag(0).ContextSpecific().Constructed()
@@ -138,6 +148,9 @@ func Signature(hash crypto.Hash, digest []byte) []byte {
 				c.AddASN1Int64(1)
 				c.AddASN1(tag.SET, func(c b) {})
 				c.AddASN1(sequence, indirect)
+				if len(ders) > 0 {
+					c.AddASN1(explicit, func(c b) { c.AddBytes(slices.Concat(ders...)) })
+				}
 				c.AddASN1(tag.SET, func(c b) { c.AddASN1(sequence, func(c b) { c.AddASN1Int64(1) }) })
 			})
 		})
