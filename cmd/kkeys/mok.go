@@ -16,7 +16,7 @@ import (
 // option of mokutil for each.
 func (s *session) mok() *cli.Command {
 	return group("mok", "shim's lists and settings: all that mokutil does", "Shows what shim keeps for the machine's owner, and asks MokManager to change it.",
-		s.listCommand("the keys that shim trusts", shimList{trusted, "MOK"}), s.exportCommand(shimList{trusted, "MOK"}), s.testCommand(),
+		s.listCommand("the keys that shim trusts", shimList{mokList, "MOK"}), s.exportCommand(shimList{mokList, "MOK"}), s.testCommand(),
 		s.stagingCommand(cli.Command{Name: "reset", Usage: "ask MokManager to erase every enrolled key",
 			Description: "Erases all of MokList. It is also the only cure for a list that is corrupt; enroll the keys again afterwards."},
 			mok.Wish{Kind: mok.Reset}, "erase all enrolled keys", nil),
@@ -49,7 +49,7 @@ func (s *session) mok() *cli.Command {
 // blocklist is the group for MokListX, with the commands of the trusted list.
 func (s *session) blocklist() *cli.Command {
 	return group("blocklist", "what shim refuses (MokListX, mokutil's MOKX)", "shim starts nothing that is signed by a key, or has a hash, of this list. Kernels with\nCONFIG_SYSTEM_REVOCATION_LIST refuse modules signed by such a key too.",
-		s.listCommand("what shim refuses", shimList{forbidden, "MOKX"}), s.exportCommand(shimList{forbidden, "MOKX"}),
+		s.listCommand("what shim refuses", shimList{mokListX, "MOKX"}), s.exportCommand(shimList{mokListX, "MOKX"}),
 		s.stagingCommand(cli.Command{Name: "enroll", Usage: "ask MokManager to block certificates", ArgsUsage: "CERT…",
 			Description: "Stages the certificates for MokListX. One that is built into shim is refused: this system would no longer start."},
 			mok.Wish{Kind: mok.Block}, "block %s", (*staging).toBlock),

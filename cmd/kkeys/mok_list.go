@@ -24,7 +24,7 @@ type shimList struct {
 	word string // mokutil's, with which the names of exported files begin
 }
 
-func trusted(s mok.State, v mok.Vendor) (mok.List, []efivars.SignatureList) {
+func mokList(s mok.State, v mok.Vendor) (mok.List, []efivars.SignatureList) {
 	var own []efivars.SignatureList
 	for _, der := range v.Allowed {
 		own = append(own, efivars.X509List(efivars.Shim, der))
@@ -32,7 +32,7 @@ func trusted(s mok.State, v mok.Vendor) (mok.List, []efivars.SignatureList) {
 	return s.Enrolled, own
 }
 
-func forbidden(s mok.State, v mok.Vendor) (mok.List, []efivars.SignatureList) {
+func mokListX(s mok.State, v mok.Vendor) (mok.List, []efivars.SignatureList) {
 	return s.Blocked, v.Forbidden
 }
 
@@ -224,7 +224,7 @@ func (s *session) runTest(paths []string, document *testDocument) (int, error) {
 	if len(paths) == 0 {
 		return exitYes, usage("no certificate named")
 	}
-	enrolled, _, err := s.readList(&document.envelope, shimList{of: trusted})
+	enrolled, _, err := s.readList(&document.envelope, shimList{of: mokList})
 	if err != nil {
 		return exitYes, err
 	}

@@ -195,10 +195,8 @@ func (r *staging) stage(plan *mok.Plan) error {
 
 // confirm makes sure that it can be written and is wanted, and gets the password.
 func (r *staging) confirm() (secret mok.Secret, generated string, err error) {
-	if guarded, ok := r.machine.Variables.(efivars.Guarded); ok {
-		if err := guarded.Writable(); err != nil {
-			return nil, "", err
-		}
+	if err := r.writable(); err != nil {
+		return nil, "", err
 	}
 	if r.prompt != nil && !r.c.Bool("yes") {
 		question := r.question
