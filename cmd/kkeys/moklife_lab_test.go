@@ -369,7 +369,7 @@ func TestLabDamagedList(t *testing.T) {
 	if got := string(out[4].Stdout); got != "" {
 		t.Errorf("requests are left: %s", got)
 	}
-	expect(t, out[5], exitYes, "reset (MokAuth)")
+	expect(t, out[5], exitYes, "reset: staged", "0 entries that can be seen")
 
 	out = l.boot(lab.Reset(password), kkeys("pending"), kkeys("mok", "list"), labStaging("enroll", "/srv/two.der"))
 	expect(t, out[0], exitNo, "asked to reset: done")

@@ -2,8 +2,6 @@ package main
 
 import (
 	"crypto"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 
@@ -44,35 +42,17 @@ func (s *session) proofOf(c *cli.Context) (proof, error) {
 	return p, err
 }
 
-// privateKey reads an unencrypted private key in PEM: PKCS#8, PKCS#1 or SEC 1.
+// privateKey reads a private key in PEM that needs no passphrase.
 func privateKey(path string) (crypto.Signer, error) {
 	data, err := machine.ReadFile(path)
 	if err != nil {
 		return nil, failed("--key: %w", err)
 	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, failed("--key: %s: no PEM block", path)
-	}
-	var key any
-	switch block.Type {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
-		return nil, failed("--key: %s: a PEM block of type %q, not an unencrypted private key", path, block.Type)
-	}
-	signer, ok := key.(crypto.Signer)
-	if err == nil && !ok {
-		err = errors.New("it cannot sign")
-	}
+	key, err := certs.ParseKey(data, nil)
 	if err != nil {
 		return nil, failed("--key: %s: %w", path, err)
 	}
-	return signer, nil
+	return key, nil
 }
 
 // prove makes the load probes for the certificate of the facts. What the kernel or the machine does not let be asked is a fact, too; an error

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -142,20 +140,8 @@ func signingKey(keyPath, certPath string) (crypto.Signer, *certs.Certificate, er
 	if signer.X509 == nil {
 		return nil, nil, failed("%s: %w", certPath, signer.X509Err)
 	}
-	text, err := machine.ReadFile(keyPath)
-	if err != nil {
-		return nil, nil, failed("%w", err)
-	}
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		for _, parse := range []func([]byte) (any, error){x509.ParsePKCS8PrivateKey, func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) }} {
-			if key, err := parse(block.Bytes); err == nil {
-				if signing, ok := key.(crypto.Signer); ok {
-					return signing, signer, nil
-				}
-			}
-		}
-	}
-	return nil, nil, failed("%s: no private key in PEM without a passphrase", keyPath)
+	key, err := privateKey(keyPath)
+	return key, signer, err
 }
 
 // updated gives the new content of the variable: what is there, then the certificates. It refuses what the firmware would not take, what would be
