@@ -170,7 +170,7 @@ func verifyRSA(key publicKey, hash string, digest, signature []byte) (bool, erro
 		return false, fmt.Errorf("%w: RSA key of %d bits with an exponent of %d bits", ErrUnverifiable, n.BitLen(), e.BitLen())
 	}
 	size := (n.BitLen() + 7) / 8
-	info := digestInfo(hash, digest)
+	info := DigestInfo(hash, digest)
 	// The kernel wants as many bytes as the modulus has in whole words (crypto/rsa.c rsa_max_size); other programs want no
 	// zeros before it. Between the two there is no other signature.
 	if e.Sign() == 0 || s.Cmp(n) >= 0 || len(signature) < size || len(signature) > (size+7)/8*8 || size < len(info)+11 {
@@ -181,9 +181,9 @@ func verifyRSA(key publicKey, hash string, digest, signature []byte) (bool, erro
 	return bytes.Equal(s.Exp(s, e, n).FillBytes(make([]byte, size)), want), nil
 }
 
-// digestInfo is the DigestInfo of RFC 8017 9.2, with the NULL parameters that RFC and kernel demand
-// (crypto/rsa-pkcs1pad.c rsa_digest_info_*).
-func digestInfo(hash string, digest []byte) []byte {
+// DigestInfo is what RSASSA-PKCS1-v1_5 signs of a digest, in DER (RFC 8017 9.2), with the NULL parameters that RFC and kernel demand
+// (crypto/rsa-pkcs1pad.c rsa_digest_info_*). The hash has the kernel's name.
+func DigestInfo(hash string, digest []byte) []byte {
 	oids := map[string][]byte{
 		"sha1":   {0x2b, 0x0e, 3, 2, 0x1a},
 		"sha256": nist(1), "sha384": nist(2), "sha512": nist(3), "sha224": nist(4),

@@ -13,8 +13,19 @@ import (
 // Signatures that are there stay, below the new one. The key may be any crypto.Signer that signs digests: RSA with
 // PKCS #1 v1.5, or ECDSA.
 //
-// Errors: ErrInvalid as from SignerFor and Append, and when the key is not the certificate's; what the key itself says.
+// Errors are those of MessageFor and Append.
 func Sign(module []byte, key crypto.Signer, c *certs.Certificate, hash string, useSKID bool) ([]byte, error) {
+	message, err := MessageFor(module, key, c, hash, useSKID)
+	if err != nil {
+		return nil, err
+	}
+	return Append(module, message)
+}
+
+// MessageFor makes the CMS message that Sign appends, which sign-file -p writes into a file of its own.
+//
+// Errors: ErrInvalid as from SignerFor, and when the key is not the certificate's; what the key itself says.
+func MessageFor(module []byte, key crypto.Signer, c *certs.Certificate, hash string, useSKID bool) ([]byte, error) {
 	signer, err := SignerFor(c, hash, useSKID)
 	if err != nil {
 		return nil, err
@@ -34,11 +45,7 @@ func Sign(module []byte, key crypto.Signer, c *certs.Certificate, hash string, u
 	case !good:
 		return nil, invalid("the private key does not belong to the certificate")
 	}
-	message, err := (&Message{Signers: []Signer{signer}}).Encode()
-	if err != nil {
-		return nil, err
-	}
-	return Append(module, message)
+	return (&Message{Signers: []Signer{signer}}).Encode()
 }
 
 // sum digests with a hash of the kernel's name; the digest is nil when Go's library has no such hash.

@@ -26,6 +26,10 @@ func reorder(app *cli.App, args []string) ordered {
 	known, commands, help := app.Flags, app.Commands, false
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
+		if single := apart(known, arg); path != nil && len(single) > 1 {
+			args = slices.Concat(args[:i], single, args[i+1:])
+			arg = args[i]
+		}
 		switch {
 		case arg == "--" && path == nil:
 			rest = append(rest, arg) // no argument can stand before a command
@@ -75,6 +79,21 @@ func reorder(app *cli.App, args []string) ordered {
 		o.args = append(append(o.args, "--"), rest...)
 	}
 	return o
+}
+
+// apart takes switches of one letter apart that stand in one word, as in `sign-file -dp`; nil when they are none.
+func apart(known []cli.Flag, arg string) (single []string) {
+	if len(arg) < 3 || arg[0] != '-' || arg[1] == '-' {
+		return nil
+	}
+	for _, letter := range arg[1:] {
+		flag, _ := lookup(known, string(letter))
+		if flag == nil || takesValue(flag) {
+			return nil
+		}
+		single = append(single, "-"+string(letter))
+	}
+	return single
 }
 
 // lookup finds the flag that an argument names, and whether its value stands in the same word.
