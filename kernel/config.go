@@ -82,12 +82,20 @@ const configPlaces = "/proc/config.gz, /boot/config-*"
 // findConfig looks where kernels and distributions keep the running kernel's configuration, the kernel's own copy first. The build tree
 // comes last: somebody may have changed the file in it since the kernel was built.
 func findConfig(root fs.FS, release string) (Config, string) {
-	paths := []string{"proc/config.gz"}
-	if release != "" {
-		for _, format := range []string{"boot/config-%s", "lib/modules/%s/config", "usr/lib/modules/%s/config", "lib/modules/%s/build/.config"} {
-			paths = append(paths, fmt.Sprintf(format, release))
-		}
+	return findIn(root, append([]string{"proc/config.gz"}, configPaths(release)...))
+}
+
+func configPaths(release string) (paths []string) {
+	if release == "" {
+		return nil
 	}
+	for _, format := range []string{"boot/config-%s", "lib/modules/%s/config", "usr/lib/modules/%s/config", "lib/modules/%s/build/.config"} {
+		paths = append(paths, fmt.Sprintf(format, release))
+	}
+	return paths
+}
+
+func findIn(root fs.FS, paths []string) (Config, string) {
 	for _, path := range paths {
 		if config, err := readConfig(root, path); err == nil {
 			return config, "/" + path

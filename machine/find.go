@@ -24,6 +24,14 @@ func (m *Machine) KernelCertificates() (found []Found, unseen []NotSeen) {
 	if err != nil {
 		return nil, []NotSeen{{"kernel image", fmt.Errorf("which kernel runs is not known: %w", err)}}
 	}
+	return m.CertificatesOf(release)
+}
+
+// CertificatesOf is KernelCertificates for the kernel of any release. A release that is no name of a file has none.
+func (m *Machine) CertificatesOf(release string) (found []Found, unseen []NotSeen) {
+	if release == "" || release != path.Base(release) || !fs.ValidPath(release) {
+		return nil, []NotSeen{{"kernel image", fmt.Errorf("%.80q is no release: %w", release, fs.ErrInvalid)}}
+	}
 	for _, image := range m.existing(runningImages(release)) {
 		all, err := m.ImageCertificates(image)
 		if err != nil {

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/certs"
+	"kkeys/internal/printable"
+	"kkeys/kernel"
+	"kkeys/machine"
+	"kkeys/modsig"
+)
+
+type signDocument struct {
+	envelope
+	Certificate *certs.Details   `json:"certificate"`
+	Hash        string           `json:"hash"`
+	Kernel      *string          `json:"kernel"` // the release that is to load the modules
+	Modules     []signedDocument `json:"modules"`
+}
+
+type signedDocument struct {
+	Path    string  `json:"path"`
+	Action  string  `json:"action"`  // "signed", "unchanged" (signed so already), "failed", "not-done" (another failed before)
+	Removed int     `json:"removed"` // signatures that were taken off
+	Packing string  `json:"packing"`
+	Why     *string `json:"why"`
+}
+
+func (s *session) sign() *cli.Command {
+	return &cli.Command{
+		Name:      "sign",
+		Usage:     "sign modules, in place",
+		ArgsUsage: "MODULE…",
+		Description: "Signs each module, in one step and with its owner, mode, times and attributes kept; signatures of before are taken off, and what is\n" +
+			"validly signed by this key already is left alone. Compressed modules (.gz, .xz, .zst) are compressed again, so that the kernel\n" +
+			"itself can read them. Stops at the first failure unless --keep-going; no module is ever half-written.\n\n" +
+			"With --kernel it refuses a hash or key that a kernel of that release is known not to have. Exit code 1: refused so.",
+		UsageText: "   kkeys sign --key signing_key.priv --cert signing_key.x509 driver.ko\n   kkeys sign --key MOK.priv --cert MOK.der --kernel 6.1.0-18-amd64 /lib/modules/6.1.0-18-amd64/updates/dkms/*.ko.xz",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "key", Usage: "the private key, in `FILE` (PEM)"},
+			&cli.StringFlag{Name: "cert", Usage: "its certificate, in `FILE` (DER or PEM)"},
+			&cli.StringFlag{Name: "hash", Usage: "`HASH` of the signature: sha256, sha384, sha512, sha1, sha224, sha3-256, sha3-384, sha3-512", Value: "sha256"},
+			&cli.BoolFlag{Name: "key-id", Aliases: []string{"k"}, Usage: "name the key by its subject key identifier instead of issuer and serial number", DisableDefaultText: true},
+			&cli.StringFlag{Name: "kernel", Usage: "refuse what a kernel of this `RELEASE` does not have"},
+			&cli.StringFlag{Name: "passphrase-file", Usage: "read the key's passphrase from `FILE`, - for standard input (else " + pin + ", or it is asked for)"},
+			&cli.StringFlag{Name: "signer", Usage: "have `COMMAND` sign, which has the key in hardware, say (docs/signing.md)"},
+			&cli.BoolFlag{Name: "keep-going", Usage: "go on after a failure", DisableDefaultText: true},
+		},
+		Action: func(c *cli.Context) error {
+			document := &signDocument{Modules: []signedDocument{}}
+			return s.finish(document, &document.envelope, exitYes, s.runSign(c, document))
+		},
+	}
+}
+
+func (s *session) runSign(c *cli.Context, document *signDocument) error {
+	switch {
+	case c.NArg() == 0:
+		return usage("no module named")
+	case !c.IsSet("key") || !c.IsSet("cert"):
+		return usage("--key and --cert are needed")
+	}
+	hash, err := signatureHash(c.String("hash"))
+	if err != nil {
+		return err
+	}
+	pair, err := s.signingPairOf(c.String("key"), c.String("cert"), c.String("signer"), s.passphrase(c.String("passphrase-file")))
+	if err != nil {
+		return err
+	}
+	details := pair.certificate.Details()
+	document.Certificate, document.Hash = &details, hash
+	if release := c.String("kernel"); c.IsSet("kernel") {
+		document.Kernel = &release
+		why, err := kernel.Lacks(s.machine.Files, release, hash, details.Algorithm, text(details.Curve))
+		if err != nil {
+			return usage("--kernel: %w", err)
+		}
+		if why != "" {
+			return fmt.Errorf("%w: %s", errLacks, why)
+		}
+	}
+	return s.signAll(c.Args().Slice(), c.Bool("keep-going"), moduleSigner{pair, hash, c.Bool("key-id")}, document)
+}
+
+var errLacks = errors.New("the kernel would not verify such signatures")
+
+// signAll signs with all processors. The results stand in the order of the arguments.
+func (s *session) signAll(paths []string, keepGoing bool, by moduleSigner, document *signDocument) error {
+	for _, path := range paths {
+		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
+	}
+	err := s.workOn(len(paths), "signing", keepGoing, func(i int) error { return by.sign(&document.Modules[i]) })
+	signed, unchanged := 0, 0
+	for _, m := range document.Modules {
+		switch m.Action {
+		case "signed":
+			signed++
+		case "unchanged":
+			unchanged++
+		}
+	}
+	s.say("%s signed, %d signed so already, by %s, key id %s, %s", count(signed, "module", "modules"), unchanged, printable.Text(document.Certificate.Subject), document.Certificate.KeyID, document.Hash)
+	return err
+}
+
+// moduleSigner signs module files.
+type moduleSigner struct {
+	signingPair
+	hash    string
+	useSKID bool
+}
+
+// sign signs one file, unless it is signed so already.
+func (m moduleSigner) sign(document *signedDocument) error {
+	err := m.signFile(document)
+	if err != nil {
+		why := err.Error()
+		document.Action, document.Why = "failed", &why
+		return failed("%s: %w", document.Path, err)
+	}
+	return nil
+}
+
+func (m moduleSigner) signFile(document *signedDocument) error {
+	data, err := machine.ReadFile(document.Path)
+	if err != nil {
+		return err
+	}
+	unpacked, payload, err := plainModule(data)
+	if err != nil {
+		return err
+	}
+	document.Packing = unpacked.Packing.String()
+	payload, document.Removed, err = modsig.Strip(payload)
+	if err != nil {
+		return err
+	}
+	if !unpacked.SignedOutside() && document.Removed == 1 && m.signedAlready(unpacked.Module) {
+		document.Action, document.Removed = "unchanged", 0
+		return nil
+	}
+	signed, err := modsig.Sign(payload, m.key, m.certificate, m.hash, m.useSKID)
+	if err != nil {
+		return err
+	}
+	packed, err := modsig.Pack(signed, unpacked.Packing)
+	if err != nil {
+		return err
+	}
+	if err := modsig.Replace(document.Path, packed); err != nil {
+		return err
+	}
+	document.Action = "signed"
+	return nil
+}
+
+var errNotModule = errors.New("it is no kernel module (ELF)")
+
+// plainModule takes a module out of its compression. What follows the compressed stream must be a signature, which was put at the wrong place.
+func plainModule(data []byte) (*modsig.Unpacked, []byte, error) {
+	unpacked, err := modsig.Unpack(data, modsig.MaxModule)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !bytes.HasPrefix(unpacked.Module, []byte("\x7fELF")):
+		return nil, nil, errNotModule
+	case len(unpacked.Trailing) > 0 && !unpacked.SignedOutside():
+		return nil, nil, fmt.Errorf("%w: %d bytes follow the compressed module", modsig.ErrDamaged, len(unpacked.Trailing))
+	}
+	return unpacked, unpacked.Module, nil
+}
+
+// signedAlready tells whether the signature is what signing would make, but for the noise in those of ECDSA.
+func (m moduleSigner) signedAlready(module []byte) bool {
+	payload, text, err := modsig.Split(module)
+	if err != nil {
+		return false
+	}
+	message, err := modsig.Decode(text)
+	if err != nil || len(message.Signers) != 1 || len(message.Certificates) > 0 {
+		return false
+	}
+	wanted, err := modsig.SignerFor(m.certificate, m.hash, m.useSKID)
+	is := message.Signers[0]
+	return err == nil && is.Hash == wanted.Hash && is.Algorithm == wanted.Algorithm && bytes.Equal(is.ID(), wanted.ID()) && (is.SKID != nil) == m.useSKID &&
+		message.Verify(payload, []*certs.Certificate{m.certificate}).Outcome == modsig.Valid
+}

@@ -1,0 +1,47 @@
+package kernel
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Lacks tells why a kernel of this release is known not to verify modules with such a hash, kind of key ("rsa", "ecdsa") and curve; empty when it
+// may. It goes by the release, and by the configuration where one is found below the root; distributions bring changes to older kernels, so
+// that a reason from the release alone is what their kernels are known for, and no proof. Errors: a release that is not understood.
+func Lacks(root fs.FS, release, hash, algorithm, curve string) (string, error) {
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n != 2 {
+		return "", fmt.Errorf("%.40q is no release of Linux, such as 6.1.0-18-amd64", release)
+	}
+	since := func(a, b int) bool { return major > a || major == a && minor >= b }
+	switch {
+	case !readInSignatures(release, hash):
+		return fmt.Sprintf("kernels of release %d.%d do not know %s in signatures: %s", major, minor, hash, unread), nil
+	case algorithm == "ecdsa" && !since(5, 13):
+		return "kernels know ECDSA keys since Linux 5.13", nil
+	case curve == "P-521" && !since(6, 10):
+		return "kernels know P-521 since Linux 6.10", nil
+	}
+	config, where := configOf(root, release)
+	for _, needs := range []struct {
+		is     bool
+		option string
+	}{
+		{algorithm == "ecdsa", "CRYPTO_ECDSA"}, {algorithm == "rsa", "CRYPTO_RSA"}, {hash == "sha1", "CRYPTO_SHA1"}, {strings.HasPrefix(hash, "sha3-"), "CRYPTO_SHA3"},
+		{hash == "sha224" || hash == "sha256", "CRYPTO_SHA256"}, {hash == "sha384" || hash == "sha512", "CRYPTO_SHA512"},
+	} {
+		if value, known := config.Value(needs.option); needs.is && known && value == "n" {
+			return fmt.Sprintf("CONFIG_%s is not set (%s)", needs.option, where), nil
+		}
+	}
+	return "", nil
+}
+
+// configOf finds the configuration of a kernel that need not be the running one.
+func configOf(root fs.FS, release string) (Config, string) {
+	if release == Release(root) {
+		return findConfig(root, release)
+	}
+	return findIn(root, configPaths(release))
+}
