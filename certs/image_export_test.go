@@ -18,6 +18,3 @@ func UnpackXZ(r io.Reader) ([]byte, error) {
 
 // WindowSize is how much of a kernel is looked at at a time.
 const WindowSize = windowSize
-
-// NewX86Code undoes the filter for x86 code.
-func NewX86Code(r io.Reader) io.Reader { return newX86Code(r) }

@@ -2,9 +2,7 @@ package certs_test
 
 import (
 	"bytes"
-	"io"
 	"testing"
-	"testing/iotest"
 
 	"kkeys/certs"
 )
@@ -56,23 +54,6 @@ func FuzzSearchImage(f *testing.F) {
 				t.Fatal(c.KernelName(), err)
 			}
 			known[string(c.Raw)] = true
-		}
-	})
-}
-
-// FuzzX86Code: it changes no length, and how the bytes arrive makes no difference.
-func FuzzX86Code(f *testing.F) {
-	for _, size := range []int{0, 3, 4, 5, 100, 300} {
-		f.Add(x86Like(size))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		whole, err := io.ReadAll(certs.NewX86Code(bytes.NewReader(data)))
-		if err != nil || len(whole) != len(data) {
-			t.Fatal(len(whole), err)
-		}
-		parts, err := io.ReadAll(certs.NewX86Code(iotest.OneByteReader(bytes.NewReader(data))))
-		if err != nil || !bytes.Equal(parts, whole) {
-			t.Fatal("other bytes, byte by byte", err)
 		}
 	})
 }
