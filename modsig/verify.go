@@ -55,12 +55,25 @@ type Result struct {
 // Two differences: of several candidates with the same id any may be the right one, while the kernel takes the first it
 // finds; and nothing is revoked here.
 func (m *Message) Verify(payload []byte, candidates []*certs.Certificate) Result {
-	check := check{m.Certificates, candidates, map[string][]byte{}}
+	return m.VerifyDigests(m.Digests(payload), candidates)
+}
+
+// Digests are those of a payload that the signers are over, by hash; nil where it cannot be computed here.
+func (m *Message) Digests(payload []byte) map[string][]byte {
+	digests := map[string][]byte{}
+	for _, s := range m.Signers {
+		if digests[s.Hash] == nil {
+			_, digests[s.Hash] = sum(s.Hash, payload)
+		}
+	}
+	return digests
+}
+
+// VerifyDigests is Verify for whoever no longer has the payload.
+func (m *Message) VerifyDigests(digests map[string][]byte, candidates []*certs.Certificate) Result {
+	check := check{m.Certificates, candidates, digests}
 	var best Result
 	for i, s := range m.Signers {
-		if check.digests[s.Hash] == nil {
-			_, check.digests[s.Hash] = sum(s.Hash, payload)
-		}
 		result := check.signer(s)
 		result.Signer = i
 		if rank(result) > rank(best) {

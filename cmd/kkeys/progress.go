@@ -37,7 +37,7 @@ func (s *session) workOn(n int, what string, keepGoing bool, work func(i int) er
 type bar struct{ shown *progressbar.ProgressBar }
 
 func (s *session) progress(total int, what string) bar {
-	if s.quiet || s.json || s.prompt == nil { // a prompt needs a terminal for standard error too
+	if what == "" || s.quiet || s.json || s.prompt == nil { // a prompt needs a terminal for standard error too
 		return bar{}
 	}
 	return bar{progressbar.NewOptions(total, progressbar.OptionSetWriter(s.err), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -82,10 +83,6 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 		release = s.machine.Kernel().Release
 	}
 	document.Kernel = known(release)
-	candidates, err := s.verifiers(c.StringSlice("cert"), release, document)
-	if err != nil {
-		return exitYes, err
-	}
 	paths := c.Args().Slice()
 	read := func(i int, _ []byte) ([]byte, error) { return machine.ReadFile(paths[i]) }
 	if c.Bool("all") {
@@ -100,7 +97,16 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 		}
 		read = func(i int, buffer []byte) ([]byte, error) { return s.machine.ReadModuleFile(files[i], buffer) }
 	}
+	// Unpacking the kernel's image takes as long as all digests: both at once.
+	var candidates []*certs.Certificate
+	var failure error
+	searched := make(chan struct{})
+	go func() {
+		defer close(searched)
+		candidates, failure = s.verifiers(c.StringSlice("cert"), release, document)
+	}()
 	document.Modules = make([]verifiedDocument, len(paths))
+	signatures := make([]signature, len(paths))
 	var buffers sync.Pool
 	_ = s.workOn(len(paths), "verifying", true, func(i int) error {
 		buffer, _ := buffers.Get().(*[]byte)
@@ -108,14 +114,30 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 			buffer = new([]byte)
 		}
 		data, err := read(i, *buffer)
-		document.Modules[i] = verified(paths[i], data, err, candidates)
+		document.Modules[i].Path = paths[i]
+		signatures[i] = document.Modules[i].read(data, err)
 		if cap(data) > cap(*buffer) {
 			*buffer = data
 		}
 		buffers.Put(buffer)
 		return nil
 	})
+	<-searched
+	if failure != nil {
+		document.Modules = []verifiedDocument{}
+		return exitYes, failure
+	}
+	_ = s.workOn(len(paths), "", true, func(i int) error {
+		document.Modules[i].judge(signatures[i], candidates)
+		return nil
+	})
 	return s.sayVerified(document, !c.Bool("all")), nil
+}
+
+// signature is what is kept of a module to verify it.
+type signature struct {
+	message *modsig.Message // nil when there is nothing to verify
+	digests map[string][]byte
 }
 
 // verifiers are the certificates to check with. None at all is an error: nothing could be said.
@@ -184,15 +206,11 @@ func (s *session) inKeyrings(found []machine.Found) []machine.Found {
 	})
 }
 
-// verified checks one module.
-func verified(path string, data []byte, err error, candidates []*certs.Certificate) verifiedDocument {
-	d := verifiedDocument{Path: path}
-	result := func(word string, why error) verifiedDocument {
-		d.Result = word
-		if why != nil {
-			d.Why = known(why.Error())
-		}
-		return d
+// read takes the signature and the digests out of a module, or gives the result when there is none to verify.
+func (d *verifiedDocument) read(data []byte, err error) signature {
+	result := func(word string, why error) signature {
+		d.Result, d.Why = word, known(why.Error())
+		return signature{}
 	}
 	if err != nil {
 		return result("unreadable", err)
@@ -210,19 +228,29 @@ func verified(path string, data []byte, err error, candidates []*certs.Certifica
 	case err != nil:
 		return result("refused", err)
 	}
-	message, err := modsig.Decode(text)
+	message, err := modsig.Decode(bytes.Clone(text)) // the next module comes into the same memory
 	switch {
 	case errors.Is(err, modsig.ErrNotDER), errors.Is(err, modsig.ErrUnsupported):
 		return result("unsupported", err)
 	case err != nil:
 		return result("refused", err)
 	}
-	r := message.Verify(payload, candidates)
-	d.Signer = describeSigner(&message.Signers[r.Signer])
+	return signature{message, message.Digests(payload)}
+}
+
+// judge gives the result of a module that has a signature.
+func (d *verifiedDocument) judge(s signature, candidates []*certs.Certificate) {
+	if s.message == nil {
+		return
+	}
+	r := s.message.VerifyDigests(s.digests, candidates)
+	d.Signer, d.Result = describeSigner(&s.message.Signers[r.Signer]), strings.ReplaceAll(r.Outcome.String(), " ", "-")
 	if r.Outcome == modsig.Valid {
 		d.KeyID = known(r.Key.Details().KeyID)
 	}
-	return result(strings.ReplaceAll(r.Outcome.String(), " ", "-"), r.Err)
+	if r.Err != nil {
+		d.Why = known(r.Err.Error())
+	}
 }
 
 // sayVerified counts, and names what is not valid; what was named by the user is named again.
