@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"mok":                 {"efivars", "evidence"},
 	"machine":             {"certs", "evidence", "keyring", "efivars", "mok", "kernel", "modsig"},
 	"modsig":              {"certs"},
+	"initrd":              {},
 	"trust":               {"certs", "evidence", "keyring", "kernel", "modsig", "mok"},
 	"cmd/kkeys":           {"certs", "evidence", "keyring", "efivars", "mok", "kernel", "machine", "modsig", "trust", "internal/printable"},
 	"internal/printable":  {},

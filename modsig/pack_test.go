@@ -53,8 +53,10 @@ func TestPack(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if again, err := modsig.Pack(module, how); err != nil || !bytes.Equal(again, packed) {
-					t.Errorf("not the same bytes again: %v", err)
+				if len(module) <= 1<<20 || how == modsig.Zstd { // noise takes xz long
+					if again, err := modsig.Pack(module, how); err != nil || !bytes.Equal(again, packed) {
+						t.Errorf("not the same bytes again: %v", err)
+					}
 				}
 				u, err := modsig.Unpack(packed, len(module))
 				if err != nil {
