@@ -80,10 +80,10 @@ func (w *walk) charge(n int64) error {
 	return nil
 }
 
-// take reads n bytes, which were charged.
-func (w *walk) take(in *input, n int64, what string) ([]byte, error) {
-	data := make([]byte, n)
-	if _, err := io.ReadFull(in, data); err != nil {
+// look gives the next n bytes, which were charged, without leaving them behind: an error is then where they start.
+func (w *walk) look(in *input, n int64, what string) ([]byte, error) {
+	data := in.peek(int(n))
+	if int64(len(data)) < n {
 		return nil, w.fail(ErrDamaged, "cut short in "+what)
 	}
 	return data, nil
@@ -104,15 +104,17 @@ func (w *walk) entry(in *input) error {
 	if err := w.charge(padded + (h.size+3)&^3); err != nil {
 		return err
 	}
-	field, err := w.take(in, padded, "a name")
+	field, err := w.look(in, padded, "a name")
 	if err != nil {
 		return err
 	}
 	if field[h.nameSize-1] != 0 {
 		return w.fail(ErrDamaged, "a name that does not end with a zero")
 	}
-	name, _, _ := bytes.Cut(field, []byte{0}) // the rest is padding: gen_init_cpio aligns content with it
-	if string(name) == "TRAILER!!!" {
+	before, _, _ := bytes.Cut(field, []byte{0}) // the rest is padding: gen_init_cpio aligns content with it
+	name := string(before)
+	in.skip(len(field))
+	if name == "TRAILER!!!" {
 		w.ended = true
 		if err := w.flush(); err != nil {
 			return err
@@ -123,8 +125,8 @@ func (w *walk) entry(in *input) error {
 }
 
 // clean makes a name relative to the root, from which ".." does not lead out.
-func clean(name []byte) string {
-	if name := path.Clean("/" + string(name))[1:]; name != "" {
+func clean(name string) string {
+	if name := path.Clean("/" + name)[1:]; name != "" {
 		return name
 	}
 	return "."
@@ -146,7 +148,7 @@ func (w *walk) header(in *input) (header, error) {
 		}
 		return header{}, w.fail(ErrDamaged, fmt.Sprintf("%q is no cpio header", magic))
 	}
-	data, err := w.take(in, headerSize, "a header")
+	data, err := w.look(in, headerSize, "a header")
 	if err != nil {
 		return header{}, err
 	}
@@ -162,6 +164,7 @@ func (w *walk) header(in *input) (header, error) {
 	if h.nameSize < 1 || h.nameSize > MaxName {
 		return header{}, w.fail(ErrDamaged, fmt.Sprintf("a name of %d bytes", h.nameSize))
 	}
+	in.skip(headerSize)
 	return h, nil
 }
 
@@ -179,13 +182,14 @@ func (w *walk) hand(in *input, h header, name string) error {
 			}
 		}
 	case kind == typeSymlink && h.size <= MaxName:
-		target, err := w.take(in, h.size, "a symbolic link")
+		target, err := w.look(in, h.size, "a symbolic link")
 		if err != nil {
 			return err
 		}
+		before, _, _ := bytes.Cut(target, []byte{0})
+		file.Target = string(before)
+		in.skip(len(target))
 		body.left, body.size = 0, h.size
-		target, _, _ = bytes.Cut(target, []byte{0})
-		file.Target = string(target)
 	case h.size > 0: // skipped as in init/initramfs.c do_header
 		return w.drain(body)
 	}
@@ -209,8 +213,8 @@ func (w *walk) drain(body *content) error {
 	if body.err != nil && body.err != io.EOF {
 		return body.err
 	}
-	padding, err := w.take(body.in, -body.size&3, "the padding of an entry")
-	_ = padding
+	padding, err := w.look(body.in, -body.size&3, "the padding of an entry")
+	body.in.skip(len(padding))
 	return err
 }
 

@@ -130,7 +130,7 @@ type walk struct {
 //
 // Errors: *Error; what r returned.
 func Walk(r io.Reader, limit int64, each func(File) error) error {
-	w := &walk{image: newInput(r), each: each, left: limit}
+	w := &walk{image: newInput(r), each: each, left: min(limit, 1<<50)}
 	for {
 		w.inner = nil
 		head := w.image.peek(2)

@@ -11,7 +11,11 @@ type links struct {
 	files map[linkKey]*linked
 	order []linkKey // for what never gets content
 	names int
+	text  int // bytes of all names
 }
+
+// maxText is what they may take, in bytes; real names are far below 256.
+const maxText = MaxLinks * 256
 
 type linked struct {
 	first   string
@@ -24,8 +28,10 @@ type linked struct {
 func (w *walk) join(h header, file *File) (wait bool, err error) {
 	l := w.links.files[h.key]
 	if l == nil || h.size == 0 {
-		if w.links.names++; w.links.names > MaxLinks {
-			return false, w.fail(ErrTooLarge, fmt.Sprintf("more than %d names of files with several names", MaxLinks))
+		w.links.names++
+		w.links.text += len(file.Name)
+		if w.links.names > MaxLinks || w.links.text > maxText {
+			return false, w.fail(ErrTooLarge, fmt.Sprintf("more than %d names, or %d bytes, of files with several names", MaxLinks, maxText))
 		}
 	}
 	if l == nil {
