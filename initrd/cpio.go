@@ -171,7 +171,7 @@ func (w *walk) header(in *input) (header, error) {
 // hand calls each, unless the kernel would skip the entry or its content is still to come.
 func (w *walk) hand(in *input, h header, name string) error {
 	file := File{Name: name, Mode: h.mode, Segment: w.segment}
-	body := &content{w: w, in: in, left: h.size}
+	body := &content{w: w, in: in, left: h.size, summed: h.summed}
 	file.Content = io.LimitReader(body, 0)
 	switch kind := h.mode & typeMask; {
 	case kind == typeRegular:
@@ -224,8 +224,10 @@ type content struct {
 	in   *input
 	left int64
 	size int64 // read so far
-	sum  uint32
 	err  error
+
+	summed bool
+	sum    uint32
 }
 
 func (c *content) Read(p []byte) (int, error) {
@@ -238,8 +240,10 @@ func (c *content) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
 	c.size += int64(n)
-	for _, b := range p[:n] {
-		c.sum += uint32(b)
+	if c.summed {
+		for _, b := range p[:n] {
+			c.sum += uint32(b)
+		}
 	}
 	if err != nil && c.left > 0 {
 		c.err = c.w.fail(ErrDamaged, "cut short in the content of a file")

@@ -116,7 +116,7 @@ var tools = map[string][]string{
 	"lzma":         {"xz", "--format=lzma", "-9"},
 	"xz":           {"xz", "--check=crc32", "--lzma2=dict=1MiB"},
 	"xz none":      {"xz", "--check=none", "-0"},
-	"xz blocks":    {"xz", "--check=crc32", "--block-size=4096"},
+	"xz blocks":    {"xz", "--check=crc32", "--block-size=512", "--lzma2=dict=4KiB"},
 	"xz threads":   {"xz", "--check=crc32", "-T2"},
 	"lz4":          {"lz4", "-9", "-l", "-c"},
 	"zstd":         {"zstd", "-q", "-19", "-T0"},
