@@ -2,7 +2,7 @@
 // root file system is there come from it, and they may be others than those in /lib/modules.
 //
 // The kernel object is what the boot loader hands over as initrd (/boot/initrd.img-RELEASE; root may be needed to read it):
-// cpio archives ("newc", or "crc" since Linux 5.17), each plain or in a compressed stream, one after the other with zeros between; on
+// cpio archives ("newc", or "crc" since Linux 5.19), each plain or in a compressed stream, one after the other with zeros between; on
 // x86 a plain one with microcode usually stands first (init/initramfs.c unpack_to_rootfs,
 // Documentation/driver-api/early-userspace/buffer-format.rst). Later files replace earlier ones of the same name.
 //

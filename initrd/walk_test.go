@@ -66,7 +66,7 @@ func TestCpio(t *testing.T) {
 
 // TestLarge: contents beyond every buffer, chunk and window, read whole or not at all.
 func TestLarge(t *testing.T) {
-	noise := make([]byte, 3<<20)
+	noise := make([]byte, 1<<20)
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	text := strings.Repeat("a line of a module that says little\n", 9<<20/36)
 	image := newc(item{name: "noise", content: string(noise)}, item{name: "text", content: text}, item{name: "odd", content: "xyz"}, trailer)
