@@ -113,7 +113,7 @@ func pack(t testing.TB, data []byte, command ...string) []byte {
 var tools = map[string][]string{
 	"gzip":         {"gzip", "-n", "-9"},
 	"bzip2":        {"bzip2", "-9"},
-	"lzma":         {"xz", "--format=lzma", "-9"},
+	"lzma":         {"xz", "--format=lzma", "--lzma1=dict=1MiB"},
 	"xz":           {"xz", "--check=crc32", "--lzma2=dict=1MiB"},
 	"xz none":      {"xz", "--check=none", "-0"},
 	"xz blocks":    {"xz", "--check=crc32", "--block-size=512", "--lzma2=dict=4KiB"},
