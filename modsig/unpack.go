@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
-	"github.com/ulikunitz/xz/lzma"
+	"github.com/mikelolasagasti/xz"
 )
 
 // MaxModule is a limit for Unpack, in bytes, that leaves room above any module seen so far.
@@ -115,16 +115,26 @@ func gunzip(data []byte, limit int) (*Unpacked, error) {
 	return &Unpacked{Module: module, Packing: Gzip, Trailing: data[len(data)-input.Len():]}, nil
 }
 
+// xzDecoders are used again: the dictionary of each is as large as most modules.
+var xzDecoders sync.Pool
+
 func unxz(data []byte, limit int) (*Unpacked, error) {
 	stream, err := walkXZ(data, limit)
 	if err != nil {
 		return nil, err
 	}
 	input := bytes.NewReader(data[:stream.size])
-	decoder, err := xz.ReaderConfig{DictCap: lzma.MinDictCap, SingleStream: true}.NewReader(input)
+	decoder, reused := xzDecoders.Get().(*xz.Reader)
+	if reused {
+		err = decoder.Reset(input)
+	} else {
+		decoder, err = xz.NewReader(input, maxWindow)
+	}
 	if err != nil {
 		return nil, damaged(XZ, 0, err)
 	}
+	decoder.Multistream(false)
+	defer xzDecoders.Put(decoder)
 	module, err := drain(XZ, decoder, limit, input)
 	if err != nil {
 		return nil, err

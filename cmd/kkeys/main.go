@@ -4,10 +4,15 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 
 	"kkeys/machine"
 )
 
+// memory is what the garbage collector keeps the program to, in bytes, as far as what it works on is less.
+const memory = 100 << 20
+
 func main() {
+	debug.SetMemoryLimit(memory)
 	os.Exit(run(context.Background(), os.Args[1:], standardStreams(), machine.Live()))
 }
