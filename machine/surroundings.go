@@ -53,3 +53,12 @@ func (m *Machine) SerialConsole() string {
 	}
 	return ""
 }
+
+// Hostname is the machine's name (/proc/sys/kernel/hostname), empty where it has none or it cannot be read.
+func (m *Machine) Hostname() string {
+	name, err := m.line("proc/sys/kernel/hostname")
+	if err != nil || name == "(none)" { // what the kernel starts with, CONFIG_DEFAULT_HOSTNAME
+		return ""
+	}
+	return name
+}

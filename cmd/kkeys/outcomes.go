@@ -69,6 +69,7 @@ var outcomes = []outcome{
 	{efivars.ErrNoSpace, "no-space", exitFailed, ""},
 	{efivars.ErrBusy, "busy", exitFailed, ""},
 	{certs.ErrPrivateKey, "private-key", exitFailed, ""},
+	{certs.ErrConfig, "config", exitFailed, ""},
 }
 
 var (

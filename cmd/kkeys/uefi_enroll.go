@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"kkeys/certs"
 	"kkeys/efivars"
 	"kkeys/internal/printable"
-	"kkeys/machine"
 	"kkeys/mok"
 )
 
@@ -296,21 +294,5 @@ func (s *session) writeUpdate(target efivars.Name, update efivars.Update) error 
 	}
 	// The next update must have a later time, and that is in whole seconds.
 	time.Sleep(time.Until(update.Time.Add(time.Second)))
-	return nil
-}
-
-// newFile writes a file that was not there; a failure leaves none.
-func newFile(path string, data []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s: %w; nothing was written", path, machine.ErrExists)
-	} else if err != nil {
-		return failed("%w", err)
-	}
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Close()); err != nil {
-		_ = os.Remove(path) // made by this run
-		return failed("%w", err)
-	}
 	return nil
 }
