@@ -142,15 +142,14 @@ func readName(from *section) (name Name, err error) {
 func readExtensions(from *section) (all []Extension, err error) {
 	named := false
 	for _, one := range from.settings {
-		words := strings.Split(one.value, ",")
+		var extension Extension
+		value, critical := strings.CutPrefix(one.value, "critical,")
+		extension.Critical = critical
+		words := strings.Split(value, ",")
 		for i := range words {
 			words[i] = strings.Trim(words[i], blank)
 		}
-		var extension Extension
-		if words[0] == "critical" {
-			extension.Critical, words = true, words[1:]
-		}
-		if len(words) == 0 || slices.Contains(words, "") {
+		if slices.Contains(words, "") {
 			return nil, one.bad("something is missing in %q", one.value)
 		}
 		read, known := extensionReaders[one.key]
@@ -159,6 +158,9 @@ func readExtensions(from *section) (all []Extension, err error) {
 		}
 		if extension.Is, err = read(words); err != nil {
 			return nil, one.bad("%v", err)
+		}
+		if critical && strings.HasSuffix(one.key, "KeyIdentifier") {
+			return nil, one.bad("is never critical (RFC 5280 4.2.1)")
 		}
 		if one.key == "authorityKeyIdentifier" && !named {
 			return nil, one.bad("needs subjectKeyIdentifier before it")

@@ -6,8 +6,26 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/fstest"
+
+	"kkeys/machine"
 )
+
+// Whatever the umask lets others do, the private key is its owner's alone.
+func TestGenerateWithoutUmask(t *testing.T) {
+	t.Chdir(t.TempDir())
+	defer syscall.Umask(syscall.Umask(0))
+	if got := runOn(t, &machine.Machine{Files: fstest.MapFS{}}, "generate", "--algorithm", "p256", "--profile", "ca"); got.code != exitYes {
+		t.Fatal(got)
+	}
+	for name, want := range map[string]string{"signing_key.priv": "-rw-------", "signing_root.priv": "-rw-------", "signing_key.x509": "-rw-r--r--"} {
+		if info, err := os.Stat(name); err != nil || info.Mode().String() != want {
+			t.Error(name, info.Mode(), err)
+		}
+	}
+}
 
 // On a disk that gets full nothing stays, whichever of the files does not fit. The disk is a tmpfs of so many pages in a namespace of its own.
 func TestGenerateOnAFullDisk(t *testing.T) {
