@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"modsig":              {"certs"},
 	"initrd":              {},
 	"trust":               {"certs", "evidence", "keyring", "kernel", "modsig", "mok"},
-	"cmd/kkeys":           {"certs", "evidence", "keyring", "efivars", "mok", "kernel", "machine", "modsig", "trust", "internal/printable"},
+	"cmd/kkeys":           {"certs", "evidence", "keyring", "efivars", "mok", "kernel", "machine", "modsig", "initrd", "trust", "internal/printable"},
 	"internal/printable":  {},
 	"internal/certtest":   {},
 	"internal/lab":        {"internal/lab/gpt", "internal/lab/wire"},

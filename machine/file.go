@@ -15,9 +15,9 @@ func (m *Machine) line(path string) (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
-// openNamed opens a file that the user names: anything that has an end, a pipe too, as the shell makes them (`<(command)`, /dev/stdin). No device
+// OpenFile opens a file that the user names: anything that has an end, a pipe too, as the shell makes them (`<(command)`, /dev/stdin). No device
 // has one, and opening some does something.
-func openNamed(path string) (*os.File, error) {
+func OpenFile(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ var errDevice = errors.New("is a device")
 
 // readFile reads a file that the user names, of at most so many bytes.
 func readFile(path string, most int64) ([]byte, error) {
-	file, err := openNamed(path)
+	file, err := OpenFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ var (
 // if they were asked for, and its EFI variables, which cannot be written. All of the file is read, and checked, before anything is answered. Errors are those of opening
 // the file, and [ErrNoSnapshot].
 func Snapshot(path string) (*Machine, error) {
-	file, err := openNamed(path)
+	file, err := OpenFile(path)
 	if err != nil {
 		return nil, err
 	}

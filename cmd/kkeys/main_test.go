@@ -81,6 +81,8 @@ func specimens(t *testing.T) map[string][]byte {
 		"sbat.var":     append([]byte{6, 0, 0, 0}, "sbat,1,2025021800\nshim,4\ngrub,5\n"...),
 		"module.ko":    module,
 		"module.ko.gz": gzipped(t, module),
+		"initrd.img":   append(newc("early", nil), gzipped(t, newc("lib/modules/1/one.ko", module))...),
+		"bad.img":      gzipped(t, newc("lib/modules/1/one.ko", module)[:900]),
 		"unsigned.ko":  []byte("\x7fELF, and no more than that"),
 		"one.p7b":      pkcs7(t, one.DER),
 		"damaged.efi":  damaged(machinetest.Program(0x8664, ".text")),
@@ -137,6 +139,22 @@ func hashes(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return append([]byte{0x27, 0, 0, 0}, lists...)
+}
+
+// newc is a cpio archive with one file (Documentation/driver-api/early-userspace/buffer-format.rst).
+func newc(name string, content []byte) []byte {
+	var b bytes.Buffer
+	for _, f := range []struct {
+		name    string
+		mode    int
+		content []byte
+	}{{name, 0o100644, content}, {"TRAILER!!!", 0, nil}} {
+		fmt.Fprintf(&b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", 1, f.mode, 0, 0, 1, 0, len(f.content), 0, 0, 0, 0, len(f.name)+1, 0, f.name)
+		b.Write(make([]byte, -b.Len()&3))
+		b.Write(f.content)
+		b.Write(make([]byte, -b.Len()&3))
+	}
+	return b.Bytes()
 }
 
 // exitCode runs kkeys and checks its exit code: `code N kkeys …`.

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -60,6 +57,7 @@ func (s *session) verify() *cli.Command {
 		UsageText: "   kkeys verify driver.ko\n   kkeys verify --all --json\n   kkeys --root DIR verify --all --kernel 6.1.0-18-amd64",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "every module of the kernel: /lib/modules/RELEASE, with updates, extra, weak-updates", DisableDefaultText: true},
+			&cli.StringFlag{Name: "initrd", Usage: "every module in the initramfs `FILE`"},
 			&cli.StringFlag{Name: "kernel", Usage: "the kernel of this `RELEASE` instead of the running one"},
 			&cli.StringSliceFlag{Name: "cert", Usage: "check with the certificates in `FILE` and no others"},
 		},
@@ -72,76 +70,51 @@ func (s *session) verify() *cli.Command {
 }
 
 func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, error) {
+	ways := 0
+	for _, given := range []bool{c.Bool("all"), c.IsSet("initrd"), c.NArg() > 0} {
+		if given {
+			ways++
+		}
+	}
 	switch {
-	case c.Bool("all") && c.NArg() > 0:
-		return exitYes, usage("--all and modules by name")
-	case !c.Bool("all") && c.NArg() == 0:
-		return exitYes, usage("no module named; --all is all of the kernel's")
+	case ways > 1:
+		return exitYes, usage("modules by name, --all and --initrd exclude each other")
+	case ways == 0:
+		return exitYes, usage("no module named; --all is all of the kernel's, --initrd those of an initramfs")
 	}
 	release := c.String("kernel")
 	if release == "" {
 		release = s.machine.Kernel().Release
 	}
 	document.Kernel = known(release)
-	paths := c.Args().Slice()
-	read := func(i int, _ []byte) ([]byte, error) { return machine.ReadFile(paths[i]) }
-	if c.Bool("all") {
-		files, err := s.machine.Modules(release)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-			return exitYes, failed("%w", err)
-		} else if err != nil {
-			document.missing("modules", err)
-		}
-		for _, file := range files {
-			paths = append(paths, file.Path)
-		}
-		read = func(i int, buffer []byte) ([]byte, error) { return s.machine.ReadModuleFile(files[i], buffer) }
-	}
 	// Unpacking the kernel's image takes as long as all digests: both at once.
 	var candidates []*certs.Certificate
 	var failure error
 	searched := make(chan struct{})
+	var gaps envelope
 	go func() {
 		defer close(searched)
-		candidates, failure = s.verifiers(c.StringSlice("cert"), release, document)
+		candidates, failure = s.verifiers(c.StringSlice("cert"), release, &gaps, document)
 	}()
-	document.Modules = make([]verifiedDocument, len(paths))
-	signatures := make([]signature, len(paths))
-	var buffers sync.Pool
-	_ = s.workOn(len(paths), "verifying", true, func(i int) error {
-		buffer, _ := buffers.Get().(*[]byte)
-		if buffer == nil {
-			buffer = new([]byte)
-		}
-		data, err := read(i, *buffer)
-		document.Modules[i].Path = paths[i]
-		signatures[i] = document.Modules[i].read(data, err)
-		if cap(data) > cap(*buffer) {
-			*buffer = data
-		}
-		buffers.Put(buffer)
-		return nil
-	})
+	signatures, err := s.signatures(c, release, document)
 	<-searched
-	if failure != nil {
-		document.Modules = []verifiedDocument{}
-		return exitYes, failure
+	document.NotSeen = append(document.NotSeen, gaps.NotSeen...)
+	if err == nil {
+		err = failure
 	}
-	_ = s.workOn(len(paths), "", true, func(i int) error {
+	if err != nil {
+		document.Modules = []verifiedDocument{}
+		return exitYes, err
+	}
+	_ = s.workOn(len(signatures), "", true, func(i int) error {
 		document.Modules[i].judge(signatures[i], candidates)
 		return nil
 	})
-	return s.sayVerified(document, !c.Bool("all")), nil
-}
-
-// signature is what is kept of a module to verify it.
-type signature struct {
-	message *modsig.Message // nil when there is nothing to verify
-	digests map[string][]byte
+	return s.sayVerified(document, c.NArg() > 0), nil
 }
 
 // verifiers are the certificates to check with. None at all is an error: nothing could be said.
-func (s *session) verifiers(files []string, release string, document *verifyDocument) (candidates []*certs.Certificate, err error) {
+func (s *session) verifiers(files []string, release string, gaps *envelope, document *verifyDocument) (candidates []*certs.Certificate, err error) {
 	var found []machine.Found
 	for _, file := range files {
 		all, err := machine.CertificateFile(file)
@@ -162,7 +135,7 @@ func (s *session) verifiers(files []string, release string, document *verifyDocu
 			}
 		}
 		for _, n := range append(unseen, missed...) {
-			document.missing(n.Source, n.Err)
+			gaps.missing(n.Source, n.Err)
 		}
 		if release == s.machine.Kernel().Release {
 			found = s.inKeyrings(found)
@@ -204,38 +177,6 @@ func (s *session) inKeyrings(found []machine.Found) []machine.Found {
 		}
 		return true
 	})
-}
-
-// read takes the signature and the digests out of a module, or gives the result when there is none to verify.
-func (d *verifiedDocument) read(data []byte, err error) signature {
-	result := func(word string, why error) signature {
-		d.Result, d.Why = word, known(why.Error())
-		return signature{}
-	}
-	if err != nil {
-		return result("unreadable", err)
-	}
-	unpacked, err := modsig.Unpack(data, modsig.MaxModule)
-	if err != nil {
-		return result("unreadable", err)
-	}
-	payload, text, err := modsig.Split(unpacked.Module)
-	switch {
-	case errors.Is(err, modsig.ErrUnsigned) && unpacked.SignedOutside():
-		return result("unsigned", errors.New("it was signed after it was compressed, where nothing looks"))
-	case errors.Is(err, modsig.ErrUnsigned):
-		return result("unsigned", err)
-	case err != nil:
-		return result("refused", err)
-	}
-	message, err := modsig.Decode(bytes.Clone(text)) // the next module comes into the same memory
-	switch {
-	case errors.Is(err, modsig.ErrNotDER), errors.Is(err, modsig.ErrUnsupported):
-		return result("unsupported", err)
-	case err != nil:
-		return result("refused", err)
-	}
-	return signature{message, message.Digests(payload)}
 }
 
 // judge gives the result of a module that has a signature.

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/initrd"
+	"kkeys/machine"
+	"kkeys/modsig"
+)
+
+// signature is what is kept of a module to verify it.
+type signature struct {
+	message *modsig.Message // nil when there is nothing to verify
+	digests map[string][]byte
+}
+
+// signatures reads the modules that the command line names, and puts what can be said of each without a key into the document.
+func (s *session) signatures(c *cli.Context, release string, document *verifyDocument) ([]signature, error) {
+	switch {
+	case c.IsSet("initrd"):
+		return s.initramfs(c.String("initrd"), document)
+	case !c.Bool("all"):
+		paths := c.Args().Slice()
+		return s.readAll(paths, document, func(i int, _ []byte) ([]byte, error) { return machine.ReadFile(paths[i]) }), nil
+	}
+	files, err := s.machine.Modules(release)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return nil, failed("%w", err)
+	} else if err != nil {
+		document.missing("modules", err)
+	}
+	paths := make([]string, len(files))
+	for i, file := range files {
+		paths[i] = file.Path
+	}
+	return s.readAll(paths, document, func(i int, buffer []byte) ([]byte, error) { return s.machine.ReadModuleFile(files[i], buffer) }), nil
+}
+
+// readAll reads files with all processors, each into memory that is used again.
+func (s *session) readAll(paths []string, document *verifyDocument, read func(i int, buffer []byte) ([]byte, error)) []signature {
+	document.Modules = make([]verifiedDocument, len(paths))
+	signatures := make([]signature, len(paths))
+	var buffers sync.Pool
+	_ = s.workOn(len(paths), "verifying", true, func(i int) error {
+		buffer, _ := buffers.Get().(*[]byte)
+		if buffer == nil {
+			buffer = new([]byte)
+		}
+		data, err := read(i, *buffer)
+		document.Modules[i].Path = paths[i]
+		signatures[i] = document.Modules[i].read(data, err)
+		if cap(data) > cap(*buffer) {
+			*buffer = data
+		}
+		buffers.Put(buffer)
+		return nil
+	})
+	return signatures
+}
+
+// initramfs reads the modules in an image, one after the other, as they come out of it.
+func (s *session) initramfs(path string, document *verifyDocument) (signatures []signature, err error) {
+	file, err := machine.OpenFile(path)
+	if err != nil {
+		return nil, failed("%w", err)
+	}
+	defer file.Close()
+	var buffer bytes.Buffer
+	err = initrd.Walk(file, initrd.MaxUnpacked, func(f initrd.File) error {
+		if !f.Regular() || !machine.IsModuleName(f.Name) || f.LinkTo != "" {
+			return nil
+		}
+		d := verifiedDocument{Path: f.Name}
+		buffer.Reset()
+		_, err := io.Copy(&buffer, io.LimitReader(f.Content, modsig.MaxModule))
+		if err != nil {
+			return err
+		}
+		if f.Size > modsig.MaxModule {
+			err = fmt.Errorf("%d bytes, more than %d", f.Size, modsig.MaxModule)
+		}
+		signatures = append(signatures, d.read(buffer.Bytes(), err))
+		document.Modules = append(document.Modules, d)
+		return nil
+	})
+	if err != nil {
+		return nil, failed("%s: %w", path, err)
+	}
+	return signatures, nil
+}
+
+// read takes the signature and the digests out of a module, or gives the result when there is none to verify.
+func (d *verifiedDocument) read(data []byte, err error) signature {
+	result := func(word string, why error) signature {
+		d.Result, d.Why = word, known(why.Error())
+		return signature{}
+	}
+	if err != nil {
+		return result("unreadable", err)
+	}
+	unpacked, err := modsig.Unpack(data, modsig.MaxModule)
+	if err != nil {
+		return result("unreadable", err)
+	}
+	payload, text, err := modsig.Split(unpacked.Module)
+	switch {
+	case errors.Is(err, modsig.ErrUnsigned) && unpacked.SignedOutside():
+		return result("unsigned", errors.New("it was signed after it was compressed, where nothing looks"))
+	case errors.Is(err, modsig.ErrUnsigned):
+		return result("unsigned", err)
+	case err != nil:
+		return result("refused", err)
+	}
+	message, err := modsig.Decode(bytes.Clone(text)) // the next module comes into the same memory
+	switch {
+	case errors.Is(err, modsig.ErrNotDER), errors.Is(err, modsig.ErrUnsupported):
+		return result("unsupported", err)
+	case err != nil:
+		return result("refused", err)
+	}
+	return signature{message, message.Digests(payload)}
+}
