@@ -178,7 +178,7 @@ func verifyRSA(key publicKey, hash string, digest, signature []byte) (bool, erro
 	}
 	want := append([]byte{0, 1}, bytes.Repeat([]byte{0xff}, size-len(info)-3)...)
 	want = append(append(want, 0), info...)
-	return bytes.Equal(s.Exp(s, e, n).FillBytes(make([]byte, size)), want), nil
+	return bytes.Equal(key.ready.power(s, e, n).FillBytes(make([]byte, size)), want), nil
 }
 
 // DigestInfo is what RSASSA-PKCS1-v1_5 signs of a digest, in DER (RFC 8017 9.2), with the NULL parameters that RFC and kernel demand

@@ -23,6 +23,7 @@ type publicKey struct {
 	oid    []byte // content of the algorithm's OID
 	params []byte // the parameters element, nil if absent
 	bits   bitString
+	ready  *rsaModulus // for RSA; shared by all copies
 }
 
 // walk reads a certificate in the order of RFC 5280 4.1, which is the kernel's (crypto/asymmetric_keys/x509.asn1).
@@ -159,5 +160,5 @@ func (c *cursor) publicKey() (publicKey, error) {
 	if err != nil {
 		return publicKey{}, err
 	}
-	return publicKey{oid, params, bitString(bits.rest)}, seq.end("subjectPublicKeyInfo")
+	return publicKey{oid, params, bitString(bits.rest), &rsaModulus{}}, seq.end("subjectPublicKeyInfo")
 }
