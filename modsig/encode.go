@@ -50,7 +50,28 @@ func (s Signer) algorithms() (oids [2]asn1.ObjectIdentifier, err error) {
 //
 // The error is ErrInvalid: no signer, signers that name their keys in different ways (the kernel's version rule), an
 // algorithm that cannot be written (GOST, ML-DSA), or more than MaxMessage bytes.
-func (m *Message) Encode() ([]byte, error) {
+func (m *Message) Encode() ([]byte, error) { return m.encode(parameters{}) }
+
+// parameters are the ways in which AlgorithmIdentifiers are written without another meaning: RFC 5754 allows a digest's parameters to be absent
+// or NULL, and programs differ in those of keys.
+type parameters struct{ digestNull, keyOther bool }
+
+// Usual tells whether a message is what sign-file or another program writes for its signer. Parts of a message are neither signed nor looked at by
+// the kernel, so that a change in them goes unnoticed otherwise. Of a message with several signers, certificates or attributes that are not
+// signed it is not known, and the answer is yes.
+func (m *Message) Usual(message []byte) bool {
+	if len(m.Signers) != 1 || len(m.Certificates) > 0 || m.unsigned {
+		return true
+	}
+	for _, p := range []parameters{{}, {digestNull: true}, {keyOther: true}, {true, true}} {
+		if again, err := m.encode(p); err == nil && bytes.Equal(again, message) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Message) encode(p parameters) ([]byte, error) {
 	if len(m.Signers) == 0 {
 		return nil, invalid("no signer")
 	}
@@ -64,10 +85,10 @@ func (m *Message) Encode() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if digest := identifier(oids[0]); !slices.ContainsFunc(digests, func(d []byte) bool { return bytes.Equal(d, digest) }) {
+		if digest := identifier(oids[0], p.digestNull); !slices.ContainsFunc(digests, func(d []byte) bool { return bytes.Equal(d, digest) }) {
 			digests = append(digests, digest)
 		}
-		signers = append(signers, s.encode(oids))
+		signers = append(signers, s.encode(oids, p))
 	}
 	for _, c := range m.Certificates {
 		embedded = append(embedded, c.Raw)
@@ -110,7 +131,7 @@ func (s Signer) version() int64 {
 }
 
 // encode writes the SignerInfo.
-func (s Signer) encode(oids [2]asn1.ObjectIdentifier) []byte {
+func (s Signer) encode(oids [2]asn1.ObjectIdentifier, p parameters) []byte {
 	return sequence(func(b *cryptobyte.Builder) {
 		b.AddASN1Int64(s.version())
 		if s.SKID != nil {
@@ -121,22 +142,20 @@ func (s Signer) encode(oids [2]asn1.ObjectIdentifier) []byte {
 				add(b, tag.INTEGER, s.Serial)
 			})
 		}
-		b.AddBytes(identifier(oids[0]))
-		if s.Algorithm == "rsa" {
-			b.AddBytes(sequence(func(b *cryptobyte.Builder) {
-				b.AddASN1ObjectIdentifier(oids[1])
-				b.AddASN1NULL() // RSA alone has parameters, RFC 3370 3.2
-			}))
-		} else {
-			b.AddBytes(identifier(oids[1]))
-		}
+		b.AddBytes(identifier(oids[0], p.digestNull))
+		b.AddBytes(identifier(oids[1], (s.Algorithm == "rsa") != p.keyOther)) // RSA alone has parameters, RFC 3370 3.2
 		b.AddASN1OctetString(s.Signature)
 	})
 }
 
-// identifier is an AlgorithmIdentifier without parameters, as OpenSSL writes digests (RFC 5754 2) and ECDSA.
-func identifier(oid asn1.ObjectIdentifier) []byte {
-	return sequence(func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oid) })
+// identifier is an AlgorithmIdentifier; OpenSSL writes digests (RFC 5754 2) and ECDSA without parameters.
+func identifier(oid asn1.ObjectIdentifier, null bool) []byte {
+	return sequence(func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oid)
+		if null {
+			b.AddASN1NULL()
+		}
+	})
 }
 
 func sequence(content cryptobyte.BuilderContinuation) []byte {

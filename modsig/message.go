@@ -21,6 +21,8 @@ type Message struct {
 	Signers []Signer
 	// Certificates are those that the message carries, in its order. sign-file writes none.
 	Certificates []*certs.Certificate
+
+	unsigned bool // a signer has attributes that are not signed
 }
 
 // Signer is one SignerInfo (RFC 5652 5.3).
@@ -126,7 +128,7 @@ func (r *reader) signedData() (*Message, error) {
 		return nil, err
 	}
 	if err := signers.each("signers", func(r *reader) error {
-		s, err := r.signer(version)
+		s, err := r.signer(version, &m.unsigned)
 		m.Signers = append(m.Signers, s)
 		return err
 	}); err != nil {
@@ -189,7 +191,7 @@ func (r *reader) certificates() (found []*certs.Certificate, err error) {
 
 // signer reads a SignerInfo in a SignedData of this version. The kernel wants both to have the same (pkcs7_parser.c
 // pkcs7_note_signerinfo_version), and so does the form in which the key is named.
-func (r *reader) signer(outer uint8) (s Signer, err error) {
+func (r *reader) signer(outer uint8, unsigned *bool) (s Signer, err error) {
 	info, err := r.want(tag.SEQUENCE, "signer")
 	if err != nil {
 		return s, err
@@ -227,6 +229,7 @@ func (r *reader) signer(outer uint8) (s Signer, err error) {
 	}
 	s.Signature = signature.rest
 	if info.has(context1) { // attributes that are not signed: the kernel takes them
+		*unsigned = true
 		attributes, err := info.want(context1, "unauthenticated attributes")
 		if err == nil {
 			err = attributes.attributes("unauthenticated attributes")

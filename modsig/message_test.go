@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -319,4 +320,30 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%v: %x, then %x", err, der, second)
 		}
 	})
+}
+
+// What is neither signed nor looked at by the kernel is noticed when it is changed, and not when programs differ in it.
+func TestUsual(t *testing.T) {
+	message := &modsig.Message{Signers: []modsig.Signer{{SKID: []byte{1, 2, 3, 4}, Hash: "sha256", Algorithm: "rsa", Signature: make([]byte, 256)}}}
+	text, err := message.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := 0
+	for at := range text {
+		changed := bytes.Clone(text)
+		changed[at] ^= 1
+		m, err := modsig.Decode(changed)
+		switch {
+		case err != nil:
+			continue
+		case reflect.DeepEqual(m.Signers, message.Signers) && m.Usual(changed):
+			t.Errorf("byte %d was changed, and nothing is noticed", at)
+		case !m.Usual(changed):
+			odd++
+		}
+	}
+	if m, err := modsig.Decode(text); err != nil || !m.Usual(text) || odd == 0 {
+		t.Errorf("%v, %d changes noticed", err, odd)
+	}
 }

@@ -40,7 +40,7 @@ type verifiedDocument struct {
 
 // verifyResults are what can be said of a module, with the exit code of each.
 var verifyResults = map[string]int{
-	"valid": exitYes, "unsigned": exitNo, "unknown-key": exitNo, "wrong": exitNo, "refused": exitNo, "unsupported": exitUnsure, "unreadable": exitFailed,
+	"valid": exitYes, "unsigned": exitNo, "unknown-key": exitNo, "wrong": exitNo, "altered": exitNo, "refused": exitNo, "unsupported": exitUnsure, "unreadable": exitFailed,
 }
 
 func (s *session) verify() *cli.Command {
@@ -52,8 +52,8 @@ func (s *session) verify() *cli.Command {
 			"shows the keys in the keyrings that it consults. With --kernel the keys and, with --all, the modules of another release, with --cert\n" +
 			"nothing but these certificates. A signature is valid when such a key made it over exactly these bytes; whether the running kernel\n" +
 			"takes the module is `kkeys trusted MODULE`, which asks it.\n\n" +
-			"Results: valid; unsigned; unknown-key; wrong (changed, or another key of that name); refused (a form that no kernel takes);\n" +
-			"unsupported (cannot be checked here); unreadable. Exit code 0: all valid; 1: one is not; 3: cannot tell; 4: unreadable.",
+			"Results: valid; unsigned; unknown-key; wrong (changed, or another key of that name); altered (valid, but changed where no kernel\n" +
+			"looks); refused (a form that no kernel takes); unsupported (cannot be checked here); unreadable. Exit code 0: all valid; 1: one is not; 3: cannot tell; 4: unreadable.",
 		UsageText: "   kkeys verify driver.ko\n   kkeys verify --all --json\n   kkeys --root DIR verify --all --kernel 6.1.0-18-amd64",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "every module of the kernel: /lib/modules/RELEASE, with updates, extra, weak-updates", DisableDefaultText: true},
@@ -192,6 +192,9 @@ func (d *verifiedDocument) judge(s signature, candidates []*certs.Certificate) {
 	if r.Err != nil {
 		d.Why = known(r.Err.Error())
 	}
+	if r.Outcome == modsig.Valid && !s.usual {
+		d.Result, d.Why = "altered", known("the signature is right, and in the bytes around it, which nobody signs and no kernel looks at, is something that no program writes")
+	}
 }
 
 // sayVerified counts, and names what is not valid; what was named by the user is named again.
@@ -213,7 +216,7 @@ func (s *session) sayVerified(document *verifyDocument, each bool) int {
 		s.say("%s", line)
 	}
 	var words []string
-	for _, word := range []string{"valid", "unsigned", "unknown-key", "wrong", "refused", "unsupported", "unreadable"} {
+	for _, word := range []string{"valid", "unsigned", "unknown-key", "wrong", "altered", "refused", "unsupported", "unreadable"} {
 		if n := document.Counts[word]; n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", n, strings.ReplaceAll(word, "-", " ")))
 		}

@@ -19,6 +19,7 @@ import (
 type signature struct {
 	message *modsig.Message // nil when there is nothing to verify
 	digests map[string][]byte
+	usual   bool // see modsig.Message.Usual
 }
 
 // signatures reads the modules that the command line names, and puts what can be said of each without a key into the document.
@@ -118,12 +119,13 @@ func (d *verifiedDocument) read(data []byte, err error) signature {
 	case err != nil:
 		return result("refused", err)
 	}
-	message, err := modsig.Decode(bytes.Clone(text)) // the next module comes into the same memory
+	text = bytes.Clone(text) // the next module comes into the same memory
+	message, err := modsig.Decode(text)
 	switch {
 	case errors.Is(err, modsig.ErrNotDER), errors.Is(err, modsig.ErrUnsupported):
 		return result("unsupported", err)
 	case err != nil:
 		return result("refused", err)
 	}
-	return signature{message, message.Digests(payload)}
+	return signature{message, message.Digests(payload), message.Usual(text)}
 }
