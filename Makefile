@@ -28,15 +28,15 @@ check: ## formatting, vet, staticcheck, other architectures and systems
 	  GOOS=$$system CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/kkeys; done
 
 test: lab check ## run everything: the checks, and all tests with the Secure Boot machine
-	$(GO) test -count=1 -tags lab -timeout 60m ./...
+	$(GO) test -count=1 -tags lab -timeout 80m ./...
 
 fuzz: ## run each fuzz target for FUZZTIME
 	set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$file"); do \
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$(dirname "$$file")"; done; done
 
-bench: ## run the benchmarks; what they print are ratios taken in one run
-	$(GO) test -run '^$$' -bench . ./...
+bench: lab ## run the benchmarks; what they print are ratios taken in one run
+	$(GO) test -tags lab -run '^$$' -bench . -timeout 60m ./...
 
 record: lab ## boot the machines of testdata/machines and record them anew
 	$(GO) test -count=1 -tags lab -timeout 20m -run '^TestRecordedMachines$$' ./cmd/kkeys -args -record
