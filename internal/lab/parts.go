@@ -20,6 +20,7 @@ var Wanted = []string{
 	"linux-image-cloud-amd64", "linux-image-6.12-cloud-amd64",
 	"busybox-static", "keyutils", "mokutil", "openssl", "kmod", // for the guest
 	"linux-kbuild-6.1", "mtools", // for the host: sign-file, the ESP
+	"dkms", "linux-headers-cloud-amd64", "softhsm2", "opensc", // for the host: a module built and signed, a key in a token
 }
 
 // Parts is the unpacked set of packages.
