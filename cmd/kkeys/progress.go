@@ -10,15 +10,18 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// workOn does n pieces of work with all processors. After a failure no new piece is begun, unless keepGoing. The failures come back in the order
-// of the pieces.
-func (s *session) workOn(n int, what string, keepGoing bool, work func(i int) error) error {
+// workOn does n pieces of work, so many at once; 0 stands for the number of processors. After a failure no new piece is begun, unless keepGoing.
+// The failures come back in the order of the pieces.
+func (s *session) workOn(n, atOnce int, what string, keepGoing bool, work func(i int) error) error {
+	if atOnce == 0 {
+		atOnce = runtime.GOMAXPROCS(0)
+	}
 	bar := s.progress(n, what)
 	failures := make([]error, n)
 	var next atomic.Int64
 	var stop atomic.Bool
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) {
+	for range min(atOnce, n) {
 		workers.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && !stop.Load(); i = int(next.Add(1)) - 1 {
 				if failures[i] = work(i); failures[i] != nil && !keepGoing {

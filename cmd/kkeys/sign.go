@@ -94,17 +94,26 @@ func (s *session) signAll(paths []string, keepGoing bool, by moduleSigner, docum
 	for _, path := range paths {
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
 	}
-	err := s.workOn(len(paths), "signing", keepGoing, func(i int) error { return by.sign(&document.Modules[i]) })
-	signed, unchanged := 0, 0
+	atOnce := 0
+	if _, external := by.key.(*externalSigner); external { // a token is asked one thing at a time
+		atOnce = 1
+	}
+	err := s.workOn(len(paths), atOnce, "signing", keepGoing, func(i int) error { return by.sign(&document.Modules[i]) })
+	signed, unchanged, not := 0, 0, 0
 	for _, m := range document.Modules {
 		switch m.Action {
 		case "signed":
 			signed++
 		case "unchanged":
 			unchanged++
+		default:
+			not++
 		}
 	}
 	s.say("%s signed, %d signed so already, by %s, key id %s, %s", count(signed, "module", "modules"), unchanged, printable.Text(document.Certificate.Subject), document.Certificate.KeyID, document.Hash)
+	if not > 0 {
+		s.say("%d not signed", not)
+	}
 	return err
 }
 

@@ -38,7 +38,7 @@ func (s *session) runStrip(c *cli.Context, document *stripDocument) error {
 	for _, path := range c.Args().Slice() {
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
 	}
-	err := s.workOn(len(document.Modules), "stripping", c.Bool("keep-going"), func(i int) error {
+	err := s.workOn(len(document.Modules), 0, "stripping", c.Bool("keep-going"), func(i int) error {
 		m := &document.Modules[i]
 		if err := stripFile(m); err != nil {
 			why := err.Error()

@@ -106,7 +106,7 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 		document.Modules = []verifiedDocument{}
 		return exitYes, err
 	}
-	_ = s.workOn(len(signatures), "", true, func(i int) error {
+	_ = s.workOn(len(signatures), 0, "", true, func(i int) error {
 		document.Modules[i].judge(signatures[i], candidates)
 		return nil
 	})

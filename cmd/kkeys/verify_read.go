@@ -49,7 +49,7 @@ func (s *session) readAll(paths []string, document *verifyDocument, read func(i 
 	document.Modules = make([]verifiedDocument, len(paths))
 	signatures := make([]signature, len(paths))
 	var buffers sync.Pool
-	_ = s.workOn(len(paths), "verifying", true, func(i int) error {
+	_ = s.workOn(len(paths), 0, "verifying", true, func(i int) error {
 		buffer, _ := buffers.Get().(*[]byte)
 		if buffer == nil {
 			buffer = new([]byte)
