@@ -47,6 +47,9 @@ func (s *session) requestFindings(c mok.Course, answers []answerDocument) (found
 			find("pending-without-password", r.Variable+": its password is "+r.Auth.Evidence, fixes[trust.MendCancel])
 		}
 	}
+	if err := c.Pending.TimeoutErr; err != nil {
+		find("timeout-damaged", "what MokManager is to wait is damaged: "+err.Error(), "sudo kkeys mok timeout default")
+	}
 	if len(c.Pending.Requests) > 0 {
 		found = append(found, s.bootFindings(c.Pending)...)
 	}
