@@ -23,9 +23,10 @@ var (
 
 // bounds limit what an image may cost.
 type bounds struct {
-	unpacked int64  // bytes searched
-	window   uint64 // bytes that a decompressor may look back, which it keeps in memory
-	found    int    // different certificates
+	unpacked int64                           // bytes searched
+	window   uint64                          // bytes that a decompressor may look back, which it keeps in memory
+	found    int                             // different certificates
+	enough   func(found []*Certificate) bool // may end the search; nil: never
 }
 
 // imageBounds: a distribution's kernel unpacks to some 60 MiB and holds one to some ten certificates. The window of 128 MiB is that of
@@ -46,6 +47,24 @@ var imageBounds = bounds{unpacked: 256 << 20, window: 128 << 20, found: 1000}
 //
 // Errors: ErrNotImage, ErrCompression, ErrUnpack, ErrImageTooLarge, and beside ErrUnpack that of the reader.
 func SearchImage(image io.Reader) ([]*Certificate, error) { return searchImage(image, imageBounds) }
+
+// SearchImageUntil is SearchImage for whoever may know before the end that the certificates found so far are enough: what comes after them is
+// then neither unpacked nor checked.
+func SearchImageUntil(image io.Reader, enough func(found []*Certificate) bool) ([]*Certificate, error) {
+	limit := imageBounds
+	var sofar []*Certificate
+	limit.enough = func(found []*Certificate) bool {
+		sofar = found
+		return enough(found)
+	}
+	found, err := searchImage(image, limit)
+	if errors.Is(err, errEnough) {
+		return sofar, nil
+	}
+	return found, err
+}
+
+var errEnough = errors.New("enough was found")
 
 // headSize is enough of an image to know it by, and for the program headers of a vmlinux.
 const headSize = 4096

@@ -4,7 +4,7 @@ import "io"
 
 // SearchImageWithin is SearchImage with other bounds.
 func SearchImageWithin(image io.Reader, unpacked int64, window uint64, found int) ([]*Certificate, error) {
-	return searchImage(image, bounds{unpacked, window, found})
+	return searchImage(image, bounds{unpacked, window, found, nil})
 }
 
 // UnpackXZ unpacks an xz stream whole.

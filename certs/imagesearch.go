@@ -13,7 +13,7 @@ const windowSize = 1 << 20
 
 // searchPlain searches what need not be unpacked.
 func searchPlain(r io.Reader, limit bounds) ([]*Certificate, error) {
-	found, err := search(&bounded{r: r, left: limit.unpacked}, limit.found)
+	found, err := search(&bounded{r: r, left: limit.unpacked}, limit)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnpack, err)
 	}
@@ -23,7 +23,7 @@ func searchPlain(r io.Reader, limit bounds) ([]*Certificate, error) {
 // search finds certificates in a stream of anything. One begins with a SEQUENCE whose length takes two bytes, as the kernel itself
 // demands of its list (certs/common.c load_certificate_list), and goes on with the SEQUENCE of its signed part; what then parses as a
 // whole is one. A random match of all that ParseDER checks does not happen.
-func search(r io.Reader, most int) ([]*Certificate, error) {
+func search(r io.Reader, limit bounds) ([]*Certificate, error) {
 	var found []*Certificate
 	known := map[string]bool{}
 	for window := bufio.NewReaderSize(r, windowSize); ; {
@@ -51,11 +51,14 @@ func search(r io.Reader, most int) ([]*Certificate, error) {
 			}
 			at += len(c.Raw)
 			if !known[string(c.Raw)] {
-				if len(found) == most {
-					return nil, fmt.Errorf("%w: more than %d certificates", ErrImageTooLarge, most)
+				if len(found) == limit.found {
+					return nil, fmt.Errorf("%w: more than %d certificates", ErrImageTooLarge, limit.found)
 				}
 				known[string(c.Raw)] = true
 				found = append(found, c)
+				if limit.enough != nil && limit.enough(found) {
+					return nil, errEnough
+				}
 			}
 		}
 		if err == io.EOF {

@@ -85,7 +85,7 @@ func searchStream(p *packer, stream io.Reader, limit bounds) ([]*Certificate, in
 	}
 	defer unpacked.Close()
 	counted := &bounded{r: unpacked, left: limit.unpacked}
-	found, err := search(counted, limit.found)
+	found, err := search(counted, limit)
 	return found, counted.read, err
 }
 

@@ -24,16 +24,17 @@ func (m *Machine) KernelCertificates() (found []Found, unseen []NotSeen) {
 	if err != nil {
 		return nil, []NotSeen{{"kernel image", fmt.Errorf("which kernel runs is not known: %w", err)}}
 	}
-	return m.CertificatesOf(release)
+	return m.CertificatesOf(release, nil)
 }
 
-// CertificatesOf is KernelCertificates for the kernel of any release. A release that is no name of a file has none.
-func (m *Machine) CertificatesOf(release string) (found []Found, unseen []NotSeen) {
+// CertificatesOf is KernelCertificates for the kernel of any release, until those found are enough; nil: all. A release that is no name of a file
+// has none.
+func (m *Machine) CertificatesOf(release string, enough func([]*certs.Certificate) bool) (found []Found, unseen []NotSeen) {
 	if release == "" || release != path.Base(release) || !fs.ValidPath(release) {
 		return nil, []NotSeen{{"kernel image", fmt.Errorf("%.80q is no release: %w", release, fs.ErrInvalid)}}
 	}
 	for _, image := range m.existing(runningImages(release)) {
-		all, err := m.ImageCertificates(image)
+		all, err := m.imageCertificates(image, enough)
 		if err != nil {
 			unseen = append(unseen, NotSeen{image, err})
 			continue
@@ -52,11 +53,18 @@ func (m *Machine) CertificatesOf(release string) (found []Found, unseen []NotSee
 // ImageCertificates gives the certificates in one kernel image; the path is absolute, as on the machine. Errors are those of
 // [certs.SearchImage] and of opening a file.
 func (m *Machine) ImageCertificates(path string) ([]*certs.Certificate, error) {
+	return m.imageCertificates(path, nil)
+}
+
+func (m *Machine) imageCertificates(path string, enough func([]*certs.Certificate) bool) ([]*certs.Certificate, error) {
 	file, err := m.open(strings.TrimPrefix(path, "/"))
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	if enough != nil {
+		return certs.SearchImageUntil(file, enough)
+	}
 	return certs.SearchImage(file)
 }
 

@@ -108,7 +108,7 @@ func TestLabVerifyAll(t *testing.T) {
 		if n := len(document.Modules); n < 1000 || document.Counts["valid"] != n {
 			t.Errorf("%s: %v of %d", release, document.Counts, n)
 		}
-		found, _ := m.CertificatesOf(release)
+		found, _ := m.CertificatesOf(release, nil)
 		var candidates []*certs.Certificate
 		for _, f := range found {
 			candidates = append(candidates, f.Certificate)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -87,16 +88,27 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 		release = s.machine.Kernel().Release
 	}
 	document.Kernel = known(release)
-	// Unpacking the kernel's image takes as long as all digests: both at once.
+	// Unpacking the kernel's image takes as long as all digests: both at once, and no further than to the certificate that all are signed with.
 	var candidates []*certs.Certificate
 	var failure error
-	searched := make(chan struct{})
 	var gaps envelope
+	var signatures []signature
+	searched, read := make(chan struct{}), make(chan struct{})
+	processors := make(turns, runtime.GOMAXPROCS(0))
+	processors.take()
+	enough := func(found []machine.Found) bool {
+		processors.give()
+		defer processors.take()
+		<-read
+		return s.judgeAll(signatures, certificatesOf(found), document)
+	}
 	go func() {
 		defer close(searched)
-		candidates, failure = s.verifiers(c.StringSlice("cert"), release, &gaps, document)
+		defer processors.give()
+		candidates, failure = s.verifiers(c.StringSlice("cert"), release, enough, &gaps, document)
 	}()
-	signatures, err := s.signatures(c, release, document)
+	signatures, err := s.signatures(c, release, processors, document)
+	close(read)
 	<-searched
 	document.NotSeen = append(document.NotSeen, gaps.NotSeen...)
 	if err == nil {
@@ -106,15 +118,36 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 		document.Modules = []verifiedDocument{}
 		return exitYes, err
 	}
-	_ = s.workOn(len(signatures), 0, "", true, func(i int) error {
-		document.Modules[i].judge(signatures[i], candidates)
-		return nil
-	})
+	s.judgeAll(signatures, candidates, document)
 	return s.sayVerified(document, c.NArg() > 0), nil
 }
 
+// turns are as many as there are processors: the search for certificates, which is the longest, has one for itself.
+type turns chan struct{}
+
+func (t turns) take() { t <- struct{}{} }
+func (t turns) give() { <-t }
+
+// judgeAll gives the result of every module that has a signature and is not known to be valid, and tells whether all of them are now.
+func (s *session) judgeAll(signatures []signature, candidates []*certs.Certificate, document *verifyDocument) bool {
+	_ = s.workOn(len(signatures), 0, "", true, func(i int) error {
+		if d := &document.Modules[i]; d.Result != "valid" {
+			d.judge(signatures[i], candidates)
+		}
+		return nil
+	})
+	return !slices.ContainsFunc(document.Modules, func(d verifiedDocument) bool { return d.Signer != nil && d.Result != "valid" })
+}
+
+func certificatesOf(found []machine.Found) (all []*certs.Certificate) {
+	for _, f := range found {
+		all = append(all, f.Certificate)
+	}
+	return all
+}
+
 // verifiers are the certificates to check with. None at all is an error: nothing could be said.
-func (s *session) verifiers(files []string, release string, gaps *envelope, document *verifyDocument) (candidates []*certs.Certificate, err error) {
+func (s *session) verifiers(files []string, release string, enough func([]machine.Found) bool, gaps *envelope, document *verifyDocument) (candidates []*certs.Certificate, err error) {
 	var found []machine.Found
 	for _, file := range files {
 		all, err := machine.CertificateFile(file)
@@ -126,7 +159,17 @@ func (s *session) verifiers(files []string, release string, gaps *envelope, docu
 		}
 	}
 	if len(files) == 0 {
-		image, unseen := s.machine.CertificatesOf(release)
+		counts := func(found []machine.Found) []machine.Found { return found }
+		if release == s.machine.Kernel().Release {
+			counts = s.inKeyrings
+		}
+		image, unseen := s.machine.CertificatesOf(release, func(found []*certs.Certificate) bool {
+			var all []machine.Found
+			for _, c := range found {
+				all = append(all, machine.Found{Certificate: c, Where: machine.InKernelImage})
+			}
+			return enough(counts(all))
+		})
 		stored, missed := s.machine.Certificates()
 		found = image
 		for _, f := range stored {
@@ -137,9 +180,7 @@ func (s *session) verifiers(files []string, release string, gaps *envelope, docu
 		for _, n := range append(unseen, missed...) {
 			gaps.missing(n.Source, n.Err)
 		}
-		if release == s.machine.Kernel().Release {
-			found = s.inKeyrings(found)
-		}
+		found = counts(found)
 	}
 	for _, f := range found {
 		if slices.ContainsFunc(candidates, func(c *certs.Certificate) bool { return string(c.Raw) == string(f.Certificate.Raw) }) {
@@ -184,6 +225,7 @@ func (d *verifiedDocument) judge(s signature, candidates []*certs.Certificate) {
 	if s.message == nil {
 		return
 	}
+	d.Why, d.KeyID = nil, nil // there may be more candidates than the last time
 	r := s.message.VerifyDigests(s.digests, candidates)
 	d.Signer, d.Result = describeSigner(&s.message.Signers[r.Signer]), strings.ReplaceAll(r.Outcome.String(), " ", "-")
 	if r.Outcome == modsig.Valid {

@@ -23,13 +23,13 @@ type signature struct {
 }
 
 // signatures reads the modules that the command line names, and puts what can be said of each without a key into the document.
-func (s *session) signatures(c *cli.Context, release string, document *verifyDocument) ([]signature, error) {
+func (s *session) signatures(c *cli.Context, release string, processors turns, document *verifyDocument) ([]signature, error) {
 	switch {
 	case c.IsSet("initrd"):
 		return s.initramfs(c.String("initrd"), document)
 	case !c.Bool("all"):
 		paths := c.Args().Slice()
-		return s.readAll(paths, document, func(i int, _ []byte) ([]byte, error) { return machine.ReadFile(paths[i]) }), nil
+		return s.readAll(paths, processors, document, func(i int, _ []byte) ([]byte, error) { return machine.ReadFile(paths[i]) }), nil
 	}
 	files, err := s.machine.Modules(release)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
@@ -41,15 +41,17 @@ func (s *session) signatures(c *cli.Context, release string, document *verifyDoc
 	for i, file := range files {
 		paths[i] = file.Path
 	}
-	return s.readAll(paths, document, func(i int, buffer []byte) ([]byte, error) { return s.machine.ReadModuleFile(files[i], buffer) }), nil
+	return s.readAll(paths, processors, document, func(i int, buffer []byte) ([]byte, error) { return s.machine.ReadModuleFile(files[i], buffer) }), nil
 }
 
-// readAll reads files with all processors, each into memory that is used again.
-func (s *session) readAll(paths []string, document *verifyDocument, read func(i int, buffer []byte) ([]byte, error)) []signature {
+// readAll reads files, each into memory that is used again.
+func (s *session) readAll(paths []string, processors turns, document *verifyDocument, read func(i int, buffer []byte) ([]byte, error)) []signature {
 	document.Modules = make([]verifiedDocument, len(paths))
 	signatures := make([]signature, len(paths))
 	var buffers sync.Pool
 	_ = s.workOn(len(paths), 0, "verifying", true, func(i int) error {
+		processors.take()
+		defer processors.give()
 		buffer, _ := buffers.Get().(*[]byte)
 		if buffer == nil {
 			buffer = new([]byte)
