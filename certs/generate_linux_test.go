@@ -13,7 +13,7 @@ import (
 )
 
 // The running kernel takes every kind of certificate that is made, under the name that was told.
-func TestKernelTakesWhatIsMade(t *testing.T) {
+func TestWhatIsMadeIsTaken(t *testing.T) {
 	ring, running := newRing(t), release(t)
 	key := certtest.RSA(2048, 31)
 	specs := map[string]certs.Spec{
@@ -50,7 +50,7 @@ func TestKernelTakesWhatIsMade(t *testing.T) {
 }
 
 // In a keyring that takes only what a root vouches for, as .secondary_trusted_keys does, the kernel takes the root's leaf and no stranger.
-func TestKernelTakesTheLeafOfARoot(t *testing.T) {
+func TestLeafOfARootIsTaken(t *testing.T) {
 	ring := newRing(t)
 	rootKey, key := certtest.RSA(2048, 31), certtest.RSA(2048, 32)
 	root, err := certs.RootSpec(certs.CommonName("root"), from, until).SelfSign(rootKey)

@@ -37,7 +37,7 @@ type Machine struct {
 	// Firmware answers MokManager, for instance Enroll(1, "password"). When it has made the machine reset, Boot switches it on
 	// again and the commands run then; when it returns ErrCut, Boot cuts the power. Nil: MokManager must not appear.
 	Firmware func(*Console) error
-	Deadline time.Duration // of each time the machine is on; 0 is two minutes
+	Deadline time.Duration // of each time the machine is on; 0 is four minutes, for two busy cores
 }
 
 // File is a file in the guest, by absolute name; the folders above it are made.
@@ -80,7 +80,7 @@ func (m Machine) Boot(t testing.TB) (*Run, error) {
 		m.Kernel = Kernel61
 	}
 	if m.Deadline == 0 {
-		m.Deadline = 2 * time.Minute
+		m.Deadline = 4 * time.Minute
 	}
 	leave, err := parts.turn(t.Context())
 	if err != nil {
