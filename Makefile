@@ -1,4 +1,4 @@
-# The targets of kkeys. `make test` is the one command for everything; `make unit` needs nothing but Go.
+# The targets of kkeys. `make test` is the one command for everything; `make unit` needs Go and openssl.
 
 GO       ?= go
 FUZZTIME ?= 20s

@@ -47,17 +47,11 @@ func (m *Machine) Certificates() (found []Found, unseen []NotSeen) {
 	gather("mok", "MokListRT", state.Enrolled.Certificates(), state.Enrolled.Err)
 	also(m.VendorCertificates())
 	for _, variable := range []efivars.Name{efivars.DB, efivars.KEK} {
-		list := m.FirmwareList(variable)
+		list := mok.ReadFirmwareList(m.Variables, variable)
 		gather(strings.ToLower(variable.Name), variable.Name, list.Certificates(), list.Err)
 	}
 	also(m.fileCertificates())
 	return found, unseen
-}
-
-// FirmwareList reads one of the firmware's lists of signatures: db, dbx, KEK or PK. It is not seen, and has no error, where there is none; its error is
-// that of reading the variable, or a *efivars.CorruptError.
-func (m *Machine) FirmwareList(name efivars.Name) mok.List {
-	return mok.ReadFirmwareList(m.Variables, name)
 }
 
 // fileMax bounds a certificate file given by name, in bytes: a bundle of some thousand certificates.

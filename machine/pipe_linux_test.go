@@ -96,7 +96,7 @@ func readEverything(t *testing.T, dir string) {
 	m.VendorCertificates()
 	m.KmodUnpacks(modsig.XZ)
 	m.KeyFiles()
-	m.FirmwareList(efivars.DB)
+	mok.ReadFirmwareList(m.Variables, efivars.DB)
 	mok.ReadState(m.Variables, m.Files)
 	mok.ReadPending(m.Variables)
 	_, _ = efivars.ReadTable(m.Files, "MokListRT")

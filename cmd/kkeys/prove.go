@@ -38,19 +38,19 @@ func (s *session) proofOf(c *cli.Context) (proof, error) {
 		return p, usage("--key is for one certificate")
 	}
 	var err error
-	p.key, err = privateKey(c.String("key"))
+	p.key, err = privateKey(c.String("key"), nil)
 	return p, err
 }
 
-// privateKey reads a private key in PEM that needs no passphrase.
-func privateKey(path string) (crypto.Signer, error) {
+// privateKey reads a private key in PEM. passphrase is asked only for an encrypted one; nil has none.
+func privateKey(path string, passphrase func() ([]byte, error)) (crypto.Signer, error) {
 	data, err := machine.ReadFile(path)
 	if err != nil {
-		return nil, failed("--key: %w", err)
+		return nil, failed("%w", err)
 	}
-	key, err := certs.ParseKey(data, nil)
+	key, err := certs.ParseKey(data, passphrase)
 	if err != nil {
-		return nil, failed("--key: %s: %w", path, err)
+		return nil, failed("%s: %w", path, err)
 	}
 	return key, nil
 }

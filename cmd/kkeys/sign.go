@@ -89,7 +89,7 @@ func (s *session) runSign(c *cli.Context, document *signDocument) error {
 
 var errLacks = errors.New("the kernel would not verify such signatures")
 
-// signAll signs with all processors. The results stand in the order of the arguments.
+// signAll signs with all processors, or one after the other where an external signer does. The results stand in the order of the arguments.
 func (s *session) signAll(paths []string, keepGoing bool, by moduleSigner, document *signDocument) error {
 	for _, path := range paths {
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})

@@ -44,13 +44,9 @@ func (s *session) signingPairOf(key, cert, command string, passphrase func() ([]
 	if strings.HasPrefix(key, "pkcs11:") {
 		return signingPair{}, usage("%s: a key in hardware needs an external signer: --signer COMMAND or %s (docs/signing.md)", key, signerVariable)
 	}
-	text, err := machine.ReadFile(key)
+	signer, err := privateKey(key, passphrase)
 	if err != nil {
-		return signingPair{}, failed("%w", err)
-	}
-	signer, err := certs.ParseKey(text, passphrase)
-	if err != nil {
-		return signingPair{}, failed("%s: %w", key, err)
+		return signingPair{}, err
 	}
 	if public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool }); certificate.X509 != nil && ok && !public.Equal(certificate.X509.PublicKey) {
 		return signingPair{}, failed("%s and %s: %w", key, cert, errOtherKey)

@@ -134,7 +134,7 @@ func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
 	facts.Hash = facts.Algorithms.Registered(p.hash)
 	if _, err := s.machine.Variables.List(); !errors.Is(err, efivars.ErrNotSupported) {
 		state := mok.ReadState(s.machine.Variables, s.machine.Files)
-		facts.Firmware, facts.Pending, facts.DBX = &state, mok.ReadPending(s.machine.Variables), s.machine.FirmwareList(efivars.DBX)
+		facts.Firmware, facts.Pending, facts.DBX = &state, mok.ReadPending(s.machine.Variables), mok.ReadFirmwareList(s.machine.Variables, efivars.DBX)
 	}
 	if facts.Receipts, facts.ReceiptsErr = s.machine.Receipts(); facts.ReceiptsErr != nil {
 		document.missing("receipts", facts.ReceiptsErr)

@@ -138,7 +138,7 @@ func signingKey(keyPath, certPath string) (crypto.Signer, *certs.Certificate, er
 	if signer.X509 == nil {
 		return nil, nil, failed("%s: %w", certPath, signer.X509Err)
 	}
-	key, err := privateKey(keyPath)
+	key, err := privateKey(keyPath, nil)
 	return key, signer, err
 }
 
@@ -147,7 +147,7 @@ func signingKey(keyPath, certPath string) (crypto.Signer, *certs.Certificate, er
 func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Certificate, signer *certs.Certificate, document *uefiEnrollDocument) ([]byte, error) {
 	lists := map[efivars.Name]mok.List{}
 	for _, name := range firmwareNames[:4] {
-		lists[name] = s.machine.FirmwareList(name)
+		lists[name] = mok.ReadFirmwareList(s.machine.Variables, name)
 		if err := lists[name].Err; err != nil {
 			return nil, failed("%s: %w", name.Name, err)
 		}

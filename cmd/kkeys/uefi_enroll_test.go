@@ -12,6 +12,7 @@ import (
 	"kkeys/efivars"
 	"kkeys/efivars/efivarstest"
 	"kkeys/internal/certtest"
+	"kkeys/mok"
 )
 
 // firmware is a machine whose firmware has these lists, in user mode unless PK is missing.
@@ -98,7 +99,7 @@ func TestUEFIEnroll(t *testing.T) {
 				t.Error("something was written")
 			}
 			for variable, ders := range c.holds {
-				if list := m.FirmwareList(variable); list.Err != nil || !slicesEqual(list.Certificates(), ders) {
+				if list := mok.ReadFirmwareList(m.Variables, variable); list.Err != nil || !slicesEqual(list.Certificates(), ders) {
 					t.Errorf("%s has %d certificates: %v", variable.Name, len(list.Certificates()), list.Err)
 				}
 			}
@@ -155,7 +156,7 @@ func TestUEFIEnrollFaults(t *testing.T) {
 				store.Fault = nil
 				changed := store.Dump() != before
 				switch {
-				case got.code == exitYes && !m.FirmwareList(efivars.DB).Has(fresh.DER):
+				case got.code == exitYes && !mok.ReadFirmwareList(m.Variables, efivars.DB).Has(fresh.DER):
 					t.Error("success without effect")
 				case got.code != exitYes && strings.Contains(got.err, "was not changed") && changed:
 					t.Errorf("it was changed: %s", got.err)

@@ -123,7 +123,7 @@ func readFile(t *testing.T, path string) []byte {
 
 func rsa8192(t *testing.T) crypto.Signer {
 	t.Helper()
-	key, err := privateKey("../../testdata/keys/rsa-8192.pem")
+	key, err := privateKey("../../testdata/keys/rsa-8192.pem", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
