@@ -75,6 +75,18 @@ func (c *Console) Screen() string {
 	return c.screen.String()
 }
 
+// panic is the line in which the kernel said why it stopped, or nothing.
+func (c *Console) panic() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, why, stopped := strings.Cut(c.screen.text.String(), "Kernel panic")
+	if !stopped {
+		return ""
+	}
+	why, _, _ = strings.Cut(why, "\n")
+	return "Kernel panic" + why
+}
+
 // sent is everything that the machine has sent.
 func (c *Console) sent() []byte {
 	c.mu.Lock()

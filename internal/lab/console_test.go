@@ -112,3 +112,14 @@ func TestWatchSeesWholeTexts(t *testing.T) {
 		t.Error("not seen")
 	}
 }
+
+func TestPanic(t *testing.T) {
+	k := newKeyboard(t, nil)
+	if why := k.console.panic(); why != "" {
+		t.Errorf("nothing was said, and %q is the reason", why)
+	}
+	k.console.Write([]byte("[    3.9] Kernel panic - not syncing: no init\r\n" + strings.Repeat("[    3.9]  a call\r\n", 2*rows)))
+	if why := k.console.panic(); why != "Kernel panic - not syncing: no init" {
+		t.Errorf("the reason is %q", why)
+	}
+}

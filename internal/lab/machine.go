@@ -178,6 +178,9 @@ func (p *Parts) boot(ctx context.Context, m Machine, h hardware) (*Run, error) {
 			continue
 		}
 		if err := run.take(s, len(m.Commands)); err != nil {
+			if last := s.console.panic(); last != "" { // its call trace may be longer than the screen
+				err = fmt.Errorf("%w: %s", err, last)
+			}
 			return nil, fmt.Errorf("booting kernel %s: %w\nthe last screen:\n%s", m.Kernel, err, s.console.Screen())
 		}
 		run.Variables, err = os.ReadFile(h.variables)
