@@ -49,6 +49,7 @@ var outcomes = []outcome{
 	{errUpdate, "update-refused", exitFailed, ""},
 	{efivars.ErrSigner, "signer", exitUsage, ""},
 	{errNoVerifier, "no-certificate", exitUnsure, ""},
+	{errInterrupted, "interrupted", exitFailed, ""},
 	{errLacks, "kernel-lacks-it", exitNo, ""},
 	{certs.ErrPassphrase, "passphrase", exitFailed, ""},
 	{mok.ErrChanged, "changed-meanwhile", exitFailed, "kkeys pending"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -10,22 +11,43 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// workOn does n pieces of work, so many at once; 0 stands for the number of processors. After a failure no new piece is begun, unless keepGoing.
-// The failures come back in the order of the pieces.
-func (s *session) workOn(n, atOnce int, what string, keepGoing bool, work func(i int) error) error {
-	if atOnce == 0 {
-		atOnce = runtime.GOMAXPROCS(0)
+// work is many pieces of one kind.
+type work struct {
+	pieces    int
+	atOnce    int              // so many at once; 0 stands for the number of processors
+	what      string           // for the progress bar, which there is none without
+	keepGoing bool             // after a failure too; else no new piece is begun
+	cancel    <-chan os.Signal // after a signal no new piece is begun; may be nil
+	piece     func(i int) error
+}
+
+// workOn does the pieces. The failures come back in their order.
+func (s *session) workOn(w work) error {
+	if w.atOnce == 0 {
+		w.atOnce = runtime.GOMAXPROCS(0)
 	}
-	bar := s.progress(n, what)
-	failures := make([]error, n)
+	bar := s.progress(w.pieces, w.what)
+	failures := make([]error, w.pieces, w.pieces+1)
 	var next atomic.Int64
-	var stop atomic.Bool
+	var failed, interrupted atomic.Bool
+	begun := func() (i int, more bool) {
+		select {
+		case <-w.cancel:
+			interrupted.Store(true)
+		default:
+		}
+		if failed.Load() || interrupted.Load() {
+			return 0, false
+		}
+		i = int(next.Add(1)) - 1
+		return i, i < w.pieces
+	}
 	var workers sync.WaitGroup
-	for range min(atOnce, n) {
+	for range min(w.atOnce, w.pieces) {
 		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n && !stop.Load(); i = int(next.Add(1)) - 1 {
-				if failures[i] = work(i); failures[i] != nil && !keepGoing {
-					stop.Store(true)
+			for i, more := begun(); more; i, more = begun() {
+				if failures[i] = w.piece(i); failures[i] != nil && !w.keepGoing {
+					failed.Store(true)
 				}
 				bar.add()
 			}
@@ -33,7 +55,21 @@ func (s *session) workOn(n, atOnce int, what string, keepGoing bool, work func(i
 	}
 	workers.Wait()
 	bar.end()
+	if interrupted.Load() {
+		failures = append(failures, errInterrupted)
+	}
 	return several(slices.DeleteFunc(failures, func(err error) bool { return err == nil }))
+}
+
+// changeFiles works on files that are changed in place. A signal that would end the program lets those that were begun come to their end, so that
+// nothing is left beside them; a second one ends it.
+func (s *session) changeFiles(w work) error {
+	if s.interrupts != nil {
+		signals, stop := s.interrupts()
+		defer stop()
+		w.cancel = signals
+	}
+	return s.workOn(w)
 }
 
 // bar shows how far a long command is, and how long it will take, on standard error; nothing where that is no terminal.
@@ -44,7 +80,7 @@ func (s *session) progress(total int, what string) bar {
 		return bar{}
 	}
 	return bar{progressbar.NewOptions(total, progressbar.OptionSetWriter(s.err), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))}
+		progressbar.OptionSetPredictTime(true), progressbar.OptionSetRenderBlankState(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))}
 }
 
 func (b bar) add() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,7 +38,8 @@ func (s *session) sign() *cli.Command {
 		ArgsUsage: "MODULE…",
 		Description: "Signs each module, in one step and with its owner, mode, times and attributes kept; signatures of before are taken off, and what is\n" +
 			"validly signed by this key already is left alone. Compressed modules (.gz, .xz, .zst) are compressed again, so that the kernel\n" +
-			"itself can read them. Stops at the first failure unless --keep-going; no module is ever half-written.\n\n" +
+			"itself can read them. Stops at the first failure unless --keep-going, and at a signal once those that were begun are done; no\n" +
+			"module is ever half-written.\n\n" +
 			"With --kernel it refuses a hash or key that a kernel of that release is known not to have. Exit code 1: refused so.",
 		UsageText: "   kkeys sign --key signing_key.priv --cert signing_key.x509 driver.ko\n   kkeys sign --key MOK.priv --cert MOK.der --kernel 6.1.0-18-amd64 /lib/modules/6.1.0-18-amd64/updates/dkms/*.ko.xz",
 		Flags: []cli.Flag{
@@ -94,11 +96,11 @@ func (s *session) signAll(paths []string, keepGoing bool, by moduleSigner, docum
 	for _, path := range paths {
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
 	}
-	atOnce := 0
+	atOnce := 4 * runtime.GOMAXPROCS(0)                    // each waits for the disk most of its time
 	if _, external := by.key.(*externalSigner); external { // a token is asked one thing at a time
 		atOnce = 1
 	}
-	err := s.workOn(len(paths), atOnce, "signing", keepGoing, func(i int) error { return by.sign(&document.Modules[i]) })
+	err := s.changeFiles(work{pieces: len(paths), atOnce: atOnce, what: "signing", keepGoing: keepGoing, piece: func(i int) error { return by.sign(&document.Modules[i]) }})
 	signed, unchanged, not := 0, 0, 0
 	for _, m := range document.Modules {
 		switch m.Action {

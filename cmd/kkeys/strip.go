@@ -38,7 +38,7 @@ func (s *session) runStrip(c *cli.Context, document *stripDocument) error {
 	for _, path := range c.Args().Slice() {
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
 	}
-	err := s.workOn(len(document.Modules), 0, "stripping", c.Bool("keep-going"), func(i int) error {
+	err := s.changeFiles(work{pieces: len(document.Modules), what: "stripping", keepGoing: c.Bool("keep-going"), piece: func(i int) error {
 		m := &document.Modules[i]
 		if err := stripFile(m); err != nil {
 			why := err.Error()
@@ -46,7 +46,7 @@ func (s *session) runStrip(c *cli.Context, document *stripDocument) error {
 			return failed("%s: %w", m.Path, err)
 		}
 		return nil
-	})
+	}})
 	for _, m := range document.Modules {
 		if m.Action == "stripped" || m.Action == "unchanged" {
 			s.say("%s: %s", printable.Text(m.Path), map[bool]string{true: "not signed", false: fmt.Sprintf("%s taken off", count(m.Removed, "signature", "signatures"))}[m.Removed == 0])

@@ -25,11 +25,26 @@ type streams struct {
 	prompt func(text string, secret bool) (string, error)
 	// hold keeps signals from ending the program any more: what was begun is soon done, and half of it would be worse. May be nil.
 	hold func()
+	// interrupts catches the first signal that would end the program, until stop is called. May be nil.
+	interrupts func() (signals <-chan os.Signal, stop func())
 }
+
+// endings are the signals that people and systems end a program with.
+var endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
 
 func standardStreams() streams {
 	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environment: os.Getenv}
-	s.hold = func() { signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE) }
+	s.hold = func() { signal.Ignore(append(endings, syscall.SIGPIPE)...) }
+	s.interrupts = func() (<-chan os.Signal, func()) {
+		caught, first := make(chan os.Signal, 1), make(chan os.Signal)
+		signal.Notify(caught, endings...)
+		go func() {
+			<-caught
+			signal.Stop(caught)
+			close(first)
+		}()
+		return first, func() { signal.Stop(caught) }
+	}
 	s.terminal = term.IsTerminal(int(os.Stdout.Fd()))
 	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())) {
 		lines := bufio.NewReader(os.Stdin)
@@ -55,7 +70,7 @@ func readSecretly() (string, error) {
 		return "", err
 	}
 	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	signal.Notify(interrupted, endings...)
 	defer signal.Stop(interrupted)
 	typed := make(chan func() (string, error), 1)
 	go func() {

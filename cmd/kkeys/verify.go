@@ -130,12 +130,12 @@ func (t turns) give() { <-t }
 
 // judgeAll gives the result of every module that has a signature and is not known to be valid, and tells whether all of them are now.
 func (s *session) judgeAll(signatures []signature, candidates []*certs.Certificate, document *verifyDocument) bool {
-	_ = s.workOn(len(signatures), 0, "", true, func(i int) error {
+	_ = s.workOn(work{pieces: len(signatures), keepGoing: true, piece: func(i int) error {
 		if d := &document.Modules[i]; d.Result != "valid" {
 			d.judge(signatures[i], candidates)
 		}
 		return nil
-	})
+	}})
 	return !slices.ContainsFunc(document.Modules, func(d verifiedDocument) bool { return d.Signer != nil && d.Result != "valid" })
 }
 

@@ -49,7 +49,7 @@ func (s *session) readAll(paths []string, processors turns, document *verifyDocu
 	document.Modules = make([]verifiedDocument, len(paths))
 	signatures := make([]signature, len(paths))
 	var buffers sync.Pool
-	_ = s.workOn(len(paths), 0, "verifying", true, func(i int) error {
+	_ = s.workOn(work{pieces: len(paths), what: "verifying", keepGoing: true, piece: func(i int) error {
 		processors.take()
 		defer processors.give()
 		buffer, _ := buffers.Get().(*[]byte)
@@ -64,7 +64,7 @@ func (s *session) readAll(paths []string, processors turns, document *verifyDocu
 		}
 		buffers.Put(buffer)
 		return nil
-	})
+	}})
 	return signatures
 }
 
