@@ -3,6 +3,7 @@ module kkeys
 go 1.26.0
 
 require (
+	filippo.io/nistec v0.0.4
 	github.com/GehirnInc/crypt v0.0.0-20230320061759-8cc1b52080c5
 	github.com/foxboron/go-uefi v0.0.0-20251010190908-d29549a44f29
 	github.com/google/go-cmp v0.7.0

@@ -178,7 +178,7 @@ func verifyRSA(key publicKey, hash string, digest, signature []byte) (bool, erro
 	}
 	want := append([]byte{0, 1}, bytes.Repeat([]byte{0xff}, size-len(info)-3)...)
 	want = append(append(want, 0), info...)
-	return bytes.Equal(key.ready.power(s, e, n).FillBytes(make([]byte, size)), want), nil
+	return bytes.Equal(key.ready.rsa.power(s, e, n).FillBytes(make([]byte, size)), want), nil
 }
 
 // DigestInfo is what RSASSA-PKCS1-v1_5 signs of a digest, in DER (RFC 8017 9.2), with the NULL parameters that RFC and kernel demand
@@ -207,9 +207,11 @@ func nist(n byte) []byte { return []byte{0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, n} 
 // verifyECDSA checks a signature with an uncompressed point, the one form that the kernel takes.
 func verifyECDSA(key publicKey, point, digest, signature []byte) (bool, error) {
 	oid, _ := key.namedCurve()
-	curve := map[string]elliptic.Curve{
-		"P-224": elliptic.P224(), "P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521(),
-	}[curves[oid].name]
+	name := curves[oid].name
+	if name == "P-384" {
+		return key.ready.p384.verify(point, digest, signature), nil
+	}
+	curve := map[string]elliptic.Curve{"P-224": elliptic.P224(), "P-256": elliptic.P256(), "P-521": elliptic.P521()}[name]
 	if curve == nil {
 		return false, fmt.Errorf("%w: ECDSA on curve %s", ErrUnverifiable, oid)
 	}

@@ -23,7 +23,13 @@ type publicKey struct {
 	oid    []byte // content of the algorithm's OID
 	params []byte // the parameters element, nil if absent
 	bits   bitString
-	ready  *rsaModulus // for RSA; shared by all copies
+	ready  *ready // shared by all copies
+}
+
+// ready is what was computed of a key and serves for each of its signatures.
+type ready struct {
+	rsa  rsaModulus
+	p384 p384Key
 }
 
 // walk reads a certificate in the order of RFC 5280 4.1, which is the kernel's (crypto/asymmetric_keys/x509.asn1).
@@ -160,5 +166,5 @@ func (c *cursor) publicKey() (publicKey, error) {
 	if err != nil {
 		return publicKey{}, err
 	}
-	return publicKey{oid, params, bitString(bits.rest), &rsaModulus{}}, seq.end("subjectPublicKeyInfo")
+	return publicKey{oid, params, bitString(bits.rest), &ready{}}, seq.end("subjectPublicKeyInfo")
 }
