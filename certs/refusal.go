@@ -255,7 +255,26 @@ func (k publicKey) impossibleRSA(signature bitString) string {
 func (c *Certificate) KeyRefusals() []Refusal {
 	found := c.refuseKey()
 	if why := c.key.impossibleRSA(nil); why != "" {
-		found = append(found, refuse("EINVAL", why, every)...)
+		return append(found, refuse("EINVAL", why, every)...)
+	}
+	if n, _, ok := c.key.rsa(); ok && keyAlgorithms[dotted(c.key.oid)].name == "rsa" {
+		if size := len(bytes.TrimLeft(n, "\x00")); size%8 != 0 {
+			found = append(found, Refusal{[]string{"EINVAL", "EBADMSG"}, fmt.Sprintf("its RSA key is of %d bytes, and they take signatures of whole words only", size), string(every)})
+		}
 	}
 	return found
+}
+
+// Useless is the first reason for which no kernel verifies a module with the certificate's key, a *Refusal of [Certificate.Refusals] or
+// [Certificate.KeyRefusals]; nil when some kernel may.
+func (c *Certificate) Useless() error {
+	if err := c.Refusal(); err != nil {
+		return err
+	}
+	for _, r := range c.KeyRefusals() {
+		if r.Kernels == "" {
+			return &r
+		}
+	}
+	return nil
 }

@@ -171,9 +171,9 @@ func verifyRSA(key publicKey, hash string, digest, signature []byte) (bool, erro
 	}
 	size := (n.BitLen() + 7) / 8
 	info := DigestInfo(hash, digest)
-	// The kernel wants as many bytes as the modulus has in whole words (crypto/rsa.c rsa_max_size); other programs want no
-	// zeros before it. Between the two there is no other signature.
-	if e.Sign() == 0 || s.Cmp(n) >= 0 || len(signature) < size || len(signature) > (size+7)/8*8 || size < len(info)+11 {
+	// As many bytes as the modulus has (RFC 8017 8.2.2). The kernel wants those of whole words (crypto/rsa.c rsa_max_size) and the padding
+	// in them, so that it verifies nothing with a modulus that does not fill its words: see KeyRefusals.
+	if e.Sign() == 0 || s.Cmp(n) >= 0 || len(signature) != size || size < len(info)+11 {
 		return false, nil
 	}
 	want := append([]byte{0, 1}, bytes.Repeat([]byte{0xff}, size-len(info)-3)...)

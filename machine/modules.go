@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -22,12 +23,12 @@ func IsModuleName(name string) bool {
 // ModuleFile is a file that is meant to be a module.
 type ModuleFile struct {
 	Path string // absolute below the root
-	link bool
+	kind fs.FileMode
 }
 
 // Modules finds all module files of a release, kernel, updates, extra, weak-updates and whatever else is in its folder, in the order of their
-// names; links to files are followed, those to folders (build, source) are not. An error of reading a folder comes with what was found,
-// ErrNotExist of fs when there is no such release.
+// names; links to files are followed, those to folders (build, source) are not. Folders that could not be read are an error beside what was found
+// in the others; ErrNotExist of fs when there is no such release.
 func (m *Machine) Modules(release string) (files []ModuleFile, err error) {
 	if release == "" || release != path.Base(release) || !fs.ValidPath(release) {
 		return nil, fmt.Errorf("%.80q is no release: %w", release, fs.ErrInvalid)
@@ -41,23 +42,28 @@ func (m *Machine) Modules(release string) (files []ModuleFile, err error) {
 	if top == "" {
 		return nil, fmt.Errorf("/lib/modules/%s: %w", release, fs.ErrNotExist)
 	}
-	werr := fs.WalkDir(m.Files, top, func(p string, entry fs.DirEntry, err error) error {
+	var unread []error
+	_ = fs.WalkDir(m.Files, top, func(p string, entry fs.DirEntry, err error) error {
 		switch {
+		case errors.Is(err, fs.ErrNotExist): // it went meanwhile
 		case err != nil:
-			return err
+			unread = append(unread, err)
 		case IsModuleName(entry.Name()) && !entry.IsDir():
-			files = append(files, ModuleFile{"/" + p, entry.Type()&fs.ModeSymlink != 0})
+			files = append(files, ModuleFile{"/" + p, entry.Type()})
 		}
 		return nil
 	})
-	return files, werr
+	return files, errors.Join(unread...)
 }
 
 // ReadModuleFile reads a file that [Machine.Modules] found, into buffer when that is large enough. At most [modsig.MaxModule] bytes.
 func (m *Machine) ReadModuleFile(file ModuleFile, buffer []byte) ([]byte, error) {
 	open, p := m.Files.Open, strings.TrimPrefix(file.Path, "/")
-	if file.link {
+	switch {
+	case file.kind&fs.ModeSymlink != 0:
 		open, p = m.open, m.below(p)
+	case !file.kind.IsRegular(): // opening a pipe would wait
+		return nil, fmt.Errorf("%s is no file: %w", file.Path, fs.ErrInvalid)
 	}
 	f, err := open(p)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package modsig is the signature appended to a kernel module: take it off, read it, check it, make it, and look through
-// the compression around it. Bytes in, facts out; no file, no clock, no system call, no permission.
+// the compression around it. Bytes in, facts out; only [File] touches a file, and needs the permission to.
 //
 // The kernel object is what init_module and finit_module look at first since Linux 3.7: payload, CMS message, twelve bytes
 // of struct module_signature, and a line of text (include/linux/module_signature.h, kernel/module/signing.c). The message

@@ -3,44 +3,92 @@ package modsig
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
 
-// ErrNotRegular: what shall be replaced is no regular file.
-var ErrNotRegular = errors.New("no regular file")
+// Outcomes of a File.
+var (
+	// ErrNotRegular: it is no regular file.
+	ErrNotRegular = errors.New("no regular file")
+	// ErrChanged: somebody changed the file meanwhile.
+	ErrChanged = errors.New("the file was changed meanwhile; it was left alone")
+)
 
-// Replace puts content in the place of a file in one step: whoever opens it finds the old or the new one, at no time half of one, and without an
-// error the new one is on the disk. Owner, group, mode, times and extended attributes are those of the old file, but for the two that are
-// about its content (security.ima, security.evm). Of a symbolic link the file that it leads to is replaced. A failure leaves the old file
-// and nothing beside it. Errors are those of the file system, and ErrNotRegular.
-func Replace(path string, content []byte) error {
+// File is a regular file that is to get other content.
+type File struct {
+	path string // where symbolic links lead to
+	info os.FileInfo
+}
+
+// Find looks for a file and follows symbolic links. Errors are those of the file system, and ErrNotRegular.
+func Find(path string) (*File, error) {
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	info, err := os.Lstat(target)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: %w", target, ErrNotRegular)
+		return nil, fmt.Errorf("%s: %w", target, ErrNotRegular)
 	}
-	file, err := os.CreateTemp(filepath.Dir(target), ".kkeys-*") // 0600 until all is in it
+	return &File{target, info}, nil
+}
+
+// Read gives the content, at most MaxModule bytes. Errors are those of the file system, ErrChanged, and ErrTooLarge.
+func (f *File) Read() ([]byte, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if err := f.unchanged(file.Stat()); err != nil {
+		return nil, err
+	}
+	if f.info.Size() > MaxModule {
+		return nil, fmt.Errorf("%s: %w: %d bytes, more than %d", f.path, ErrTooLarge, f.info.Size(), MaxModule)
+	}
+	content := make([]byte, f.info.Size())
+	if _, err := io.ReadFull(file, content); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return content, f.unchanged(file.Stat())
+}
+
+// unchanged takes what os.Stat says of the file now.
+func (f *File) unchanged(now os.FileInfo, err error) error {
+	if err == nil && !(os.SameFile(f.info, now) && f.info.Size() == now.Size() && f.info.ModTime().Equal(now.ModTime()) && sameChange(f.info, now)) {
+		err = fmt.Errorf("%s: %w", f.path, ErrChanged)
+	}
+	return err
+}
+
+// Replace puts content in the file's place in one step: whoever opens it finds the old or the new one, at no time half of one, and without an
+// error the new one is on the disk. Owner, group, mode, times and extended attributes are those of the old file, but for the two that are
+// about its content (security.ima, security.evm). A failure leaves the old file and nothing beside it; only the death of the process may
+// leave a temporary file there. Errors are those of the file system, and ErrChanged.
+func (f *File) Replace(content []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(f.path), ".kkeys-*") // 0600 until all is in it
 	if err != nil {
 		return err
 	}
-	err = fill(file, content, target, info)
+	err = fill(file, content, f.path, f.info)
 	if cerr := file.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(file.Name(), target)
+		err = f.unchanged(os.Lstat(f.path))
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), f.path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
-	return syncFolder(filepath.Dir(target))
+	return syncFolder(filepath.Dir(f.path))
 }
 
 // fill writes the new file and gives it what the old one has.

@@ -25,11 +25,11 @@ func keepAttributes(file *os.File, target string, info os.FileInfo) error {
 			return fmt.Errorf("its owner cannot be kept: %w", err)
 		}
 	}
-	if err := syscall.Fchmod(int(file.Fd()), old.Mode&0o7777); err != nil { // after chown, which clears bits
-		return err
-	}
 	if err := copyExtended(target, file.Name()); err != nil {
 		return fmt.Errorf("its extended attributes cannot be kept: %w", err)
+	}
+	if err := syscall.Fchmod(int(file.Fd()), old.Mode&0o7777); err != nil { // after chown, which clears bits, and access control lists, which are bits too
+		return err
 	}
 	return os.Chtimes(file.Name(), time.Unix(old.Atim.Unix()), info.ModTime())
 }
@@ -38,29 +38,57 @@ func keepAttributes(file *os.File, target string, info os.FileInfo) error {
 var aboutContent = map[string]bool{"security.ima": true, "security.evm": true}
 
 func copyExtended(from, to string) error {
-	names, err := grown(func(b []byte) (int, error) { return syscall.Listxattr(from, b) })
-	if errors.Is(err, syscall.ENOTSUP) {
-		return nil
-	} else if err != nil {
+	old, err := extended(from)
+	if err != nil {
 		return err
 	}
-	for _, name := range strings.Split(string(bytes.TrimSuffix(names, []byte{0})), "\x00") {
-		if name == "" || aboutContent[name] {
-			continue
+	made, err := extended(to) // what the folder gave it: a label, a default access control list
+	if err != nil {
+		return err
+	}
+	for name := range made {
+		if _, kept := old[name]; !kept && name != "security.selinux" && !aboutContent[name] {
+			if err := syscall.Removexattr(to, name); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
-		value, err := grown(func(b []byte) (int, error) { return syscall.Getxattr(from, name, b) })
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		there, err := grown(func(b []byte) (int, error) { return syscall.Getxattr(to, name, b) })
-		if err == nil && bytes.Equal(there, value) {
-			continue // a label that the folder gave it, which may not be set again
+	}
+	for name, value := range old {
+		if there, is := made[name]; aboutContent[name] || is && bytes.Equal(there, value) {
+			continue // a label that is right already may not be set again
 		}
 		if err := syscall.Setxattr(to, name, value, 0); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// extended are a file's extended attributes; none where the file system has no such thing.
+func extended(path string) (map[string][]byte, error) {
+	names, err := grown(func(b []byte) (int, error) { return syscall.Listxattr(path, b) })
+	if errors.Is(err, syscall.ENOTSUP) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	all := map[string][]byte{}
+	for _, name := range strings.Split(string(bytes.TrimSuffix(names, []byte{0})), "\x00") {
+		if name == "" {
+			continue
+		}
+		if all[name], err = grown(func(b []byte) (int, error) { return syscall.Getxattr(path, name, b) }); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return all, nil
+}
+
+// sameChange compares when the inode was changed.
+func sameChange(a, b os.FileInfo) bool {
+	one, ok1 := a.Sys().(*syscall.Stat_t)
+	other, ok2 := b.Sys().(*syscall.Stat_t)
+	return ok1 && ok2 && one.Ctim == other.Ctim
 }
 
 // grown calls with a buffer that is large enough.

@@ -12,6 +12,15 @@ import (
 	"kkeys/modsig"
 )
 
+// replace finds a file and replaces it.
+func replace(path string, content []byte) error {
+	file, err := modsig.Find(path)
+	if err != nil {
+		return err
+	}
+	return file.Replace(content)
+}
+
 // Replace changes the content and nothing else, also through a link; what fails leaves all as it was.
 func TestReplace(t *testing.T) {
 	dir := t.TempDir()
@@ -33,7 +42,7 @@ func TestReplace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := modsig.Replace(link, []byte("the new one")); err != nil {
+	if err := replace(link, []byte("the new one")); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.Stat(path)
@@ -55,10 +64,30 @@ func TestReplace(t *testing.T) {
 		t.Errorf("attribute %q, %v", value[:max(n, 0)], err)
 	}
 
-	if err := modsig.Replace(dir, nil); !errors.Is(err, modsig.ErrNotRegular) {
+	file, err := modsig.Find(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("another one"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Read(); !errors.Is(err, modsig.ErrChanged) {
+		t.Errorf("a file that changed before it was read: %v", err)
+	}
+	if err := file.Replace([]byte("too late")); !errors.Is(err, modsig.ErrChanged) {
+		t.Errorf("a file that changed: %v", err)
+	}
+	if content, err := os.ReadFile(path); err != nil || string(content) != "another one" {
+		t.Errorf("it holds %q, %v", content, err)
+	}
+	if err := replace(path, []byte("the new one")); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := replace(dir, nil); !errors.Is(err, modsig.ErrNotRegular) {
 		t.Errorf("a folder: %v", err)
 	}
-	if err := modsig.Replace(filepath.Join(dir, "nowhere.ko"), nil); !errors.Is(err, os.ErrNotExist) {
+	if err := replace(filepath.Join(dir, "nowhere.ko"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("nothing: %v", err)
 	}
 	// No more than a page may be written.
@@ -71,7 +100,7 @@ func TestReplace(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	err = modsig.Replace(path, bytes.Repeat([]byte("x"), 10000))
+	err = replace(path, bytes.Repeat([]byte("x"), 10000))
 	if serr := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); serr != nil {
 		t.Fatal(serr)
 	}

@@ -51,7 +51,7 @@ type Unpacked struct {
 	// Check is how an xz stream is protected: "none", "crc32", "crc64", "sha256"; empty for other packings. The kernel's own
 	// decompressor refuses all but the first two (lib/xz/xz_dec_stream.c dec_stream_header); kmod takes any.
 	Check string
-	// Trailing is what follows the compressed stream, nil for Plain. It should be empty: the kernel ignores it, kmod may refuse
+	// Trailing is what follows the compressed stream (and, with xz, its padding), nil for Plain. It should be empty: the kernel ignores it, kmod may refuse
 	// the file or, after another stream of the same kind, see a longer module. It shares memory with the input.
 	Trailing []byte
 }
@@ -139,7 +139,15 @@ func unxz(data []byte, limit int) (*Unpacked, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Unpacked{Module: module, Packing: XZ, Check: stream.check, Trailing: data[stream.size:]}, nil
+	return &Unpacked{Module: module, Packing: XZ, Check: stream.check, Trailing: afterPadding(data[stream.size:])}, nil
+}
+
+// afterPadding leaves out an xz stream's padding (xz file format 1.2.1, 2.2).
+func afterPadding(rest []byte) []byte {
+	if len(rest)%4 == 0 && len(bytes.Trim(rest, "\x00")) == 0 {
+		return nil
+	}
+	return rest
 }
 
 func unzstd(data []byte, limit int) (*Unpacked, error) {

@@ -80,13 +80,19 @@ func (s *session) finish(document any, e *envelope, code int, err error) error {
 	return errFinished
 }
 
-// encode writes a document. What encoding/json leaves as it is but a terminal obeys or hides (C1 controls, DEL, text direction) is
+// encode writes a document.
+func (s *session) encode(document any) error { return s.encodeIndented(document, "  ") }
+
+// encodeLine writes an object in one line.
+func (s *session) encodeLine(object any) error { return s.encodeIndented(object, "") }
+
+// encodeIndented writes JSON. What encoding/json leaves as it is but a terminal obeys or hides (C1 controls, DEL, text direction) is
 // escaped too; outside of strings a document is ASCII.
-func (s *session) encode(document any) error {
+func (s *session) encodeIndented(document any, indent string) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
+	encoder.SetIndent("", indent)
 	if err := encoder.Encode(document); err != nil {
 		return err
 	}

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"kkeys/certs"
 	"kkeys/internal/printable"
 	"kkeys/kernel"
-	"kkeys/machine"
 	"kkeys/modsig"
 )
 
@@ -86,7 +87,17 @@ func (s *session) runSign(c *cli.Context, document *signDocument) error {
 			return fmt.Errorf("%w: %s", errLacks, why)
 		}
 	}
-	return s.signAll(c.Args().Slice(), c.Bool("keep-going"), moduleSigner{pair, hash, c.Bool("key-id")}, document)
+	return s.signAll(eachOnce(c.Args().Slice()), c.Bool("keep-going"), moduleSigner{pair, hash, c.Bool("key-id")}, document)
+}
+
+// eachOnce leaves out what was named before.
+func eachOnce(paths []string) (once []string) {
+	for _, path := range paths {
+		if path = filepath.Clean(path); !slices.Contains(once, path) {
+			once = append(once, path)
+		}
+	}
+	return once
 }
 
 var errLacks = errors.New("the kernel would not verify such signatures")
@@ -138,21 +149,17 @@ func (m moduleSigner) sign(document *signedDocument) error {
 }
 
 func (m moduleSigner) signFile(document *signedDocument) error {
-	data, err := machine.ReadFile(document.Path)
-	if err != nil {
-		return err
-	}
-	unpacked, payload, err := plainModule(data)
+	file, unpacked, err := moduleFile(document.Path)
 	if err != nil {
 		return err
 	}
 	document.Packing = unpacked.Packing.String()
-	payload, document.Removed, err = modsig.Strip(payload)
+	payload, removed, err := modsig.Strip(unpacked.Module)
 	if err != nil {
 		return err
 	}
-	if !unpacked.SignedOutside() && document.Removed == 1 && m.signedAlready(unpacked.Module) {
-		document.Action, document.Removed = "unchanged", 0
+	if !unpacked.SignedOutside() && removed == 1 && m.signedAlready(unpacked.Module) {
+		document.Action = "unchanged"
 		return nil
 	}
 	signed, err := modsig.Sign(payload, m.key, m.certificate, m.hash, m.useSKID)
@@ -163,17 +170,26 @@ func (m moduleSigner) signFile(document *signedDocument) error {
 	if err != nil {
 		return err
 	}
-	if err := modsig.Replace(document.Path, packed); err != nil {
+	if err := file.Replace(packed); err != nil {
 		return err
 	}
-	document.Action = "signed"
+	document.Action, document.Removed = "signed", removed
 	return nil
 }
 
 var errNotModule = errors.New("it is no kernel module (ELF)")
 
-// plainModule takes a module out of its compression. What follows the compressed stream must be a signature, which was put at the wrong place.
-func plainModule(data []byte) (*modsig.Unpacked, []byte, error) {
+// moduleFile reads a module and takes it out of its compression. What follows the compressed stream must be a signature, which was put at the wrong
+// place.
+func moduleFile(path string) (*modsig.File, *modsig.Unpacked, error) {
+	file, err := modsig.Find(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := file.Read()
+	if err != nil {
+		return nil, nil, err
+	}
 	unpacked, err := modsig.Unpack(data, modsig.MaxModule)
 	switch {
 	case err != nil:
@@ -183,7 +199,7 @@ func plainModule(data []byte) (*modsig.Unpacked, []byte, error) {
 	case len(unpacked.Trailing) > 0 && !unpacked.SignedOutside():
 		return nil, nil, fmt.Errorf("%w: %d bytes follow the compressed module", modsig.ErrDamaged, len(unpacked.Trailing))
 	}
-	return unpacked, unpacked.Module, nil
+	return file, unpacked, nil
 }
 
 // signedAlready tells whether the signature is what signing would make, but for the noise in those of ECDSA.

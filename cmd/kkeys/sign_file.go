@@ -46,6 +46,11 @@ func (s *session) runSignFile(c *cli.Context, document *signFileDocument) error 
 		return usage("sign-file needs four arguments and may have five: see `kkeys sign-file --help`")
 	}
 	document.Module = args[3]
+	to := args[len(args)-1]
+	file, err := modsig.Find(to) // before it is read, so that a change is seen
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed("%w", err)
+	}
 	module, err := machine.ReadFile(document.Module)
 	if err != nil {
 		return failed("%w", err)
@@ -60,7 +65,11 @@ func (s *session) runSignFile(c *cli.Context, document *signFileDocument) error 
 	}
 	if (c.Bool("p") || c.Bool("d")) && !c.Bool("s") {
 		path := document.Module + ".p7s"
-		if err := writeFile(path, message); err != nil {
+		there, err := modsig.Find(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return failed("%w", err)
+		}
+		if err := writeFile(there, path, message); err != nil {
 			return failed("%w", err)
 		}
 		document.Signature = &path
@@ -68,8 +77,7 @@ func (s *session) runSignFile(c *cli.Context, document *signFileDocument) error 
 			return nil
 		}
 	}
-	to := args[len(args)-1]
-	if err := writeFile(to, signed); err != nil {
+	if err := writeFile(file, to, signed); err != nil {
 		return failed("%w", err)
 	}
 	document.Output = &to
@@ -103,11 +111,10 @@ func (s *session) signatureFor(c *cli.Context, args []string, module []byte) ([]
 	return message, nil
 }
 
-// writeFile replaces a file in one step, or makes one that is whole or not there.
-func writeFile(path string, data []byte) error {
-	err := modsig.Replace(path, data)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
+// writeFile replaces a file in one step, or, where there is none, makes one that is whole or not there.
+func writeFile(there *modsig.File, path string, data []byte) error {
+	if there != nil {
+		return there.Replace(data)
 	}
 	return newFiles(fileToBe{path, data, 0o666})
 }

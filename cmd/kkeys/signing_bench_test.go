@@ -66,23 +66,15 @@ func openSSLRates(b *testing.B) (signs, verifies float64) {
 	return signs, verifies
 }
 
-// debianKernel is the unpacked package of Debian's linux-image-amd64, which is fetched into the lab's cache once, and its release.
-func debianKernel(b *testing.B) (root, release string) {
+// debianKernel is the folder of the lab's packages, and the release of Debian's kernel for every machine that begins so.
+func debianKernel(b *testing.B, begin string) (root, release string) {
 	b.Helper()
-	folder, err := lab.Folder()
+	parts, err := lab.Find()
 	if err != nil {
 		b.Fatal(err)
 	}
-	root = filepath.Join(folder, "bench")
-	if _, err := os.Stat(filepath.Join(root, "complete")); err != nil {
-		script := `set -e; mkdir -p "$1"; cd "$1"
-			apt-get download $(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -1)
-			dpkg -x linux-image-*.deb . ; rm linux-image-*.deb; touch complete`
-		if out, err := exec.Command("/bin/sh", "-c", script, "sh", root).CombinedOutput(); err != nil {
-			b.Fatalf("fetching linux-image-amd64: %v\n%s", err, out)
-		}
-	}
-	releases, err := filepath.Glob(root + "/lib/modules/*")
+	root = filepath.Join(parts.Folder, "root")
+	releases, err := filepath.Glob(filepath.Join(root, "lib/modules", begin+".*[0-9]-amd64"))
 	if err != nil || len(releases) != 1 {
 		b.Fatalf("%v, %v", releases, err)
 	}
@@ -93,9 +85,9 @@ func debianKernel(b *testing.B) (root, release string) {
 // openssl's rate, two processes each; x-cms that of a loop with `openssl cms -verify`, from 40 modules; MB is the largest memory.
 func BenchmarkVerifyAll(b *testing.B) {
 	program := built(b)
-	root, release := debianKernel(b)
+	root, release := debianKernel(b, "6.1")
 	files := filepath.Join(b.TempDir(), "files")
-	timed(b, fmt.Sprintf("sh -c 'find %s/lib/modules -name \"*.ko\" > %s'", root, files))
+	timed(b, fmt.Sprintf("sh -c 'find %s/lib/modules/%s -name \"*.ko\" > %s'", root, release, files))
 	list, err := os.ReadFile(files)
 	if err != nil {
 		b.Fatal(err)
@@ -137,17 +129,11 @@ func BenchmarkVerifyAll(b *testing.B) {
 // BenchmarkVerifyXZ verifies the .ko.xz of Debian's 6.12. x-library is the ratio to unpacking the same files, and no more, with the same library
 // on all processors; x-xz that to `xz -dc` by two processes.
 func BenchmarkVerifyXZ(b *testing.B) {
-	parts, err := lab.Find()
-	if err != nil {
-		b.Fatal(err)
-	}
-	program, root := built(b), filepath.Join(parts.Folder, "root")
-	releases, err := filepath.Glob(root + "/lib/modules/6.12*")
-	if err != nil || len(releases) != 1 {
-		b.Fatalf("%v, %v", releases, err)
-	}
+	program := built(b)
+	root, release := debianKernel(b, "6.12")
+	folder := filepath.Join(root, "lib/modules", release)
 	var modules []string
-	err = filepath.WalkDir(releases[0], func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
 		if strings.HasSuffix(path, ".ko.xz") {
 			modules = append(modules, path)
 		}
@@ -158,8 +144,8 @@ func BenchmarkVerifyXZ(b *testing.B) {
 	}
 	var ours, library, theirs, most float64
 	for b.Loop() {
-		seconds, memory := timed(b, fmt.Sprintf("%s --root %s verify --all --kernel %s", program, root, filepath.Base(releases[0])))
-		unpacking, _ := timed(b, fmt.Sprintf("sh -c 'find %s -name \"*.xz\" | xargs -P2 -n 50 xz -dc > /dev/null'", releases[0]))
+		seconds, memory := timed(b, fmt.Sprintf("%s --root %s verify --all --kernel %s", program, root, release))
+		unpacking, _ := timed(b, fmt.Sprintf("sh -c 'find %s -name \"*.xz\" | xargs -P2 -n 50 xz -dc > /dev/null'", folder))
 		ours, library, theirs, most = ours+seconds, library+unpackAll(b, modules), theirs+unpacking, max(most, memory)
 	}
 	b.ReportMetric(ours/library, "x-library")

@@ -6,7 +6,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"kkeys/internal/printable"
-	"kkeys/machine"
 	"kkeys/modsig"
 )
 
@@ -35,7 +34,7 @@ func (s *session) runStrip(c *cli.Context, document *stripDocument) error {
 	if c.NArg() == 0 {
 		return usage("no module named")
 	}
-	for _, path := range c.Args().Slice() {
+	for _, path := range eachOnce(c.Args().Slice()) {
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
 	}
 	err := s.changeFiles(work{pieces: len(document.Modules), what: "stripping", keepGoing: c.Bool("keep-going"), piece: func(i int) error {
@@ -56,23 +55,19 @@ func (s *session) runStrip(c *cli.Context, document *stripDocument) error {
 }
 
 func stripFile(document *signedDocument) error {
-	data, err := machine.ReadFile(document.Path)
-	if err != nil {
-		return err
-	}
-	unpacked, module, err := plainModule(data)
+	file, unpacked, err := moduleFile(document.Path)
 	if err != nil {
 		return err
 	}
 	document.Packing = unpacked.Packing.String()
-	payload, removed, err := modsig.Strip(module)
+	payload, removed, err := modsig.Strip(unpacked.Module)
 	if err != nil {
 		return err
 	}
 	if unpacked.SignedOutside() {
 		removed++
 	}
-	if document.Removed = removed; removed == 0 {
+	if removed == 0 {
 		document.Action = "unchanged"
 		return nil
 	}
@@ -80,6 +75,9 @@ func stripFile(document *signedDocument) error {
 	if err != nil {
 		return err
 	}
-	document.Action = "stripped"
-	return modsig.Replace(document.Path, packed)
+	if err := file.Replace(packed); err != nil {
+		return err
+	}
+	document.Action, document.Removed = "stripped", removed
+	return nil
 }

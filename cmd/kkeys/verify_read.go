@@ -102,7 +102,7 @@ func (s *session) initramfs(path string, document *verifyDocument) (signatures [
 // read takes the signature and the digests out of a module, or gives the result when there is none to verify.
 func (d *verifiedDocument) read(data []byte, err error) signature {
 	result := func(word string, why error) signature {
-		d.Result, d.Why = word, known(why.Error())
+		d.Result, d.Detail = word, known(why.Error())
 		return signature{}
 	}
 	if err != nil {
@@ -118,16 +118,22 @@ func (d *verifiedDocument) read(data []byte, err error) signature {
 		return result("unsigned", errors.New("it was signed after it was compressed, where nothing looks"))
 	case errors.Is(err, modsig.ErrUnsigned):
 		return result("unsigned", err)
+	case errors.Is(err, modsig.ErrKind):
+		return result("unsupported", err)
 	case err != nil:
-		return result("refused", err)
+		return result("malformed", err)
+	case len(unpacked.Trailing) > 0:
+		return result("malformed", fmt.Errorf("%d bytes follow the compressed module: the kernel ignores them, kmod refuses the file or takes them for more of the module", len(unpacked.Trailing)))
 	}
 	text = bytes.Clone(text) // the next module comes into the same memory
 	message, err := modsig.Decode(text)
 	switch {
-	case errors.Is(err, modsig.ErrNotDER), errors.Is(err, modsig.ErrUnsupported):
+	case errors.Is(err, modsig.ErrNotDER):
 		return result("unsupported", err)
-	case err != nil:
+	case errors.Is(err, modsig.ErrUnsupported):
 		return result("refused", err)
+	case err != nil:
+		return result("malformed", err)
 	}
 	return signature{message, message.Digests(payload), message.Usual(text)}
 }

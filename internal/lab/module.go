@@ -19,7 +19,7 @@ import (
 // Kernel is one of Debian's signed kernels, by version.
 type Kernel string
 
-// The kernels that the lab has. Both are built for clouds; 6.1 has an RSA-4096 build key and plain modules, 6.12 an
+// The kernels that the lab boots. Both are built for clouds; 6.1 has an RSA-4096 build key and plain modules, 6.12 an
 // ECDSA P-384 build key and modules compressed with xz.
 const (
 	Kernel61  Kernel = "6.1"
@@ -58,7 +58,7 @@ func found(t testing.TB) *Parts {
 }
 
 func (p *Parts) release(k Kernel) (string, error) {
-	folders, err := filepath.Glob(p.path("/lib/modules/" + string(k) + ".*"))
+	folders, err := filepath.Glob(p.path("/lib/modules/" + string(k) + ".*-cloud-amd64"))
 	if err != nil || len(folders) != 1 {
 		return "", fmt.Errorf("the lab has %d kernels %q, not one", len(folders), k)
 	}

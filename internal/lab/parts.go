@@ -19,6 +19,7 @@ var Wanted = []string{
 	"shim-signed", "shim-helpers-amd64-signed", "grub-efi-amd64-signed",
 	"linux-image-cloud-amd64", "linux-image-6.12-cloud-amd64",
 	"busybox-static", "keyutils", "mokutil", "openssl", "kmod", // for the guest
+	"linux-image-amd64", "linux-image-6.12-amd64", // no machine boots them: their modules are verified
 	"linux-kbuild-6.1", "mtools", // for the host: sign-file, the ESP
 	"dkms", "linux-headers-cloud-amd64", "softhsm2", "opensc", // for the host: a module built and signed, a key in a token
 }
