@@ -28,13 +28,13 @@ func TestLacks(t *testing.T) {
 		{"6.9.0", "sha256", "ecdsa", "P-521", "since Linux 6.10"},
 		{"6.8.0-generic", "sha256", "ecdsa", "P-384", ""},
 	} {
-		why, err := Lacks(root, c.release, c.hash, c.algorithm, c.curve)
+		why, _, err := Lacks(root, c.release, c.hash, c.algorithm, c.curve)
 		if err != nil || (why == "") != (c.why == "") || !strings.Contains(why, c.why) {
 			t.Errorf("%+v: %q, %v", c, why, err)
 		}
 	}
-	for _, release := range []string{"", "bookworm", "../../etc"} {
-		if _, err := Lacks(root, release, "sha256", "rsa", ""); err == nil {
+	for _, release := range []string{"", "bookworm", "../../etc", "6.1/../../etc"} {
+		if _, _, err := Lacks(root, release, "sha256", "rsa", ""); err == nil {
 			t.Errorf("%q is a release", release)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/asn1"
 	"slices"
 	"strconv"
+
+	"kkeys/certs"
 )
 
 // Object identifiers of the message itself.
@@ -76,6 +78,16 @@ func unsupported(offset int, what string, oid asn1.ObjectIdentifier) error {
 		why += " (" + name + ")"
 	}
 	return &SyntaxError{Offset: offset, What: what, Why: why, outcome: ErrUnsupported}
+}
+
+// Hashes are those that Sign can sign with, by the kernel's names.
+func Hashes() (names []string) {
+	for _, h := range hashes {
+		if _, ok := certs.Hash(h.name); ok {
+			names = append(names, h.name)
+		}
+	}
+	return names
 }
 
 // hashByName finds a hash, nil if there is none.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -15,8 +16,9 @@ var errCut = errors.New("cut short")
 
 // xzStream is what is known of an xz stream before it is decoded.
 type xzStream struct {
-	size  int    // of the stream in bytes, without what follows it
-	check string // as in Unpacked
+	size    int    // of the stream in bytes, without what follows it
+	content int64  // size of what it decodes to
+	check   string // as in Unpacked
 }
 
 // xzChecks are the checks that are in use, by their number in the stream header (xz file format 1.2.1, 2.1.1.2).
@@ -88,8 +90,8 @@ func walkXZ(data []byte, limit int) (xzStream, error) {
 			return xzStream{}, err
 		}
 		if size == 0 { // not the size of a block's header but the index
-			end, err := w.index()
-			return xzStream{end, check.name}, err
+			content, err := w.index()
+			return xzStream{w.at, content, check.name}, err
 		}
 		dictionary, err := w.blockHeader(size)
 		if err != nil {
@@ -174,58 +176,66 @@ func (w *walker) lzma2() error {
 	}
 }
 
-// index skips the index after its first byte, and the footer, and tells where the stream ends.
-func (w *walker) index() (end int, err error) {
+// index reads the index after its first byte, and skips the footer, with which the stream ends. It gives the size of all blocks, decoded.
+func (w *walker) index() (content int64, err error) {
 	records, err := w.number()
 	if err != nil {
 		return 0, err
 	}
 	for ; records > 0; records-- {
-		for range 2 {
-			if _, err := w.number(); err != nil {
-				return 0, err
-			}
+		if _, err := w.number(); err != nil { // size of the block
+			return 0, err
+		}
+		size, err := w.number()
+		if err != nil {
+			return 0, err
+		}
+		if content += int64(size); size > math.MaxInt64 || content < 0 {
+			return 0, w.bad("blocks of more than %d bytes", math.MaxInt64)
 		}
 	}
 	const checksum, footer = 4, 12
-	err = w.skip((4-w.at%4)%4 + checksum + footer)
-	return w.at, err
+	return content, w.skip((4-w.at%4)%4 + checksum + footer)
 }
 
-// walkZstd finds the end of the first frame (RFC 8878 3.1.1).
-func walkZstd(data []byte) (size int, err error) {
+// walkZstd finds the end of the first frame (RFC 8878 3.1.1), and the size of its content, where that is told.
+func walkZstd(data []byte) (size int, content int64, err error) {
 	var header zstd.Header
 	if err := header.Decode(data); err != nil {
-		return 0, damaged(Zstd, 0, err)
+		return 0, 0, damaged(Zstd, 0, err)
 	}
 	window := header.WindowSize
 	if header.SingleSegment { // the whole content is the window
 		window = header.FrameContentSize
 	}
 	if window > maxWindow {
-		return 0, fmt.Errorf("%w: a zstd window of %d bytes", ErrTooLarge, window)
+		return 0, 0, fmt.Errorf("%w: a zstd window of %d bytes", ErrTooLarge, window)
 	}
 	w := walker{Zstd, data, header.HeaderSize}
 	for last := false; !last; {
 		b, err := w.take(3)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		block := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
 		last = block&1 != 0
-		content := int(block >> 3)
+		packed := int(block >> 3)
 		switch block >> 1 & 3 {
 		case 1: // one byte, repeated
-			content = 1
+			packed = 1
 		case 3:
-			return 0, w.bad("reserved block type")
+			return 0, 0, w.bad("reserved block type")
 		}
-		if err := w.skip(content); err != nil {
-			return 0, err
+		if err := w.skip(packed); err != nil {
+			return 0, 0, err
 		}
 	}
 	if header.HasCheckSum {
 		err = w.skip(4)
 	}
-	return w.at, err
+	content = unknown
+	if header.HasFCS {
+		content = int64(min(header.FrameContentSize, math.MaxInt64))
+	}
+	return w.at, content, err
 }

@@ -88,17 +88,47 @@ func damaged(p Packing, offset int, err error) error {
 	return fmt.Errorf("%w: %v at offset %d: %w", ErrDamaged, p, offset, err)
 }
 
-// drain reads a decoder to its end; rest is where it reads from, for the offset of an error.
-func drain(p Packing, decoder io.Reader, limit int, rest *bytes.Reader) ([]byte, error) {
-	var module bytes.Buffer
-	n, err := io.Copy(&module, io.LimitReader(decoder, int64(limit)+1))
-	switch {
-	case err != nil:
-		return nil, damaged(p, int(rest.Size())-rest.Len(), err)
-	case n > int64(limit):
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+// unknown is the size of a module that no header tells.
+const unknown = -1
+
+// drain reads a decoder to its end: size bytes, when they are known before; rest is where it reads from, for the offset of an error. No more memory is
+// taken than the module has bytes, and no more than limit for one that has more.
+func drain(p Packing, decoder io.Reader, size int64, limit int, rest *bytes.Reader) ([]byte, error) {
+	if size > int64(limit) {
+		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, size, limit)
 	}
-	return module.Bytes(), nil
+	bad := func(err error) error { return damaged(p, int(rest.Size())-rest.Len(), err) }
+	if size != unknown {
+		module := make([]byte, size)
+		if _, err := io.ReadFull(decoder, module); err != nil {
+			return nil, bad(err)
+		}
+		switch n, err := io.ReadFull(decoder, make([]byte, 1)); {
+		case n > 0:
+			return nil, bad(fmt.Errorf("more than the %d bytes that its header tells", size))
+		case err != io.EOF:
+			return nil, bad(err)
+		}
+		return module, nil
+	}
+	pieces := [][]byte{nil}
+	for total := 0; ; {
+		last := &pieces[len(pieces)-1]
+		if len(*last) == cap(*last) {
+			pieces = append(pieces, make([]byte, 0, 1<<20))
+			last = &pieces[len(pieces)-1]
+		}
+		n, err := decoder.Read((*last)[len(*last):cap(*last)])
+		*last = (*last)[:len(*last)+n]
+		switch total += n; {
+		case total > limit:
+			return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+		case err == io.EOF:
+			return bytes.Join(pieces, nil), nil
+		case err != nil:
+			return nil, bad(err)
+		}
+	}
 }
 
 func gunzip(data []byte, limit int) (*Unpacked, error) {
@@ -108,7 +138,7 @@ func gunzip(data []byte, limit int) (*Unpacked, error) {
 		return nil, damaged(Gzip, 0, err)
 	}
 	decoder.Multistream(false) // the decoder then reads no byte too many, for a bytes.Reader is an io.ByteReader
-	module, err := drain(Gzip, decoder, limit, input)
+	module, err := drain(Gzip, decoder, unknown, limit, input)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +165,7 @@ func unxz(data []byte, limit int) (*Unpacked, error) {
 	}
 	decoder.Multistream(false)
 	defer xzDecoders.Put(decoder)
-	module, err := drain(XZ, decoder, limit, input)
+	module, err := drain(XZ, decoder, stream.content, limit, input)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +181,7 @@ func afterPadding(rest []byte) []byte {
 }
 
 func unzstd(data []byte, limit int) (*Unpacked, error) {
-	size, err := walkZstd(data)
+	size, content, err := walkZstd(data)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +192,7 @@ func unzstd(data []byte, limit int) (*Unpacked, error) {
 		return nil, damaged(Zstd, 0, err)
 	}
 	defer decoder.Close()
-	module, err := drain(Zstd, decoder, limit, input)
+	module, err := drain(Zstd, decoder, content, limit, input)
 	if err != nil {
 		return nil, err
 	}

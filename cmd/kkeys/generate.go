@@ -94,6 +94,9 @@ type pair struct {
 }
 
 func (s *session) runGenerate(c *cli.Context, document *generateDocument) error {
+	if err := s.writesHere(); err != nil {
+		return err
+	}
 	if err := checkGenerate(c); err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func debian(t *testing.T) (m *machine.Machine, dir string) {
 	files := fstest.MapFS{
 		"sys/module/module/parameters/sig_enforce": {Data: []byte("Y\n")},
 		"sys/kernel/security/lockdown":             {Data: []byte("none [integrity] confidentiality\n")},
-		"boot/config-6.1.0-56-cloud-amd64":         {Data: []byte("CONFIG_MODULE_SIG=y\n")},
+		"boot/config-6.1.0-56-cloud-amd64":         {Data: []byte("CONFIG_MODULE_SIG=y\nCONFIG_CRYPTO_RSA=y\nCONFIG_CRYPTO_SHA256=y\n")},
 		"proc/crypto":                              {Data: []byte(procCrypto)},
 		"proc/sys/kernel/osrelease":                {Data: []byte("6.1.0-56-cloud-amd64\n")},
 	}

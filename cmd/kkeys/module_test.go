@@ -223,3 +223,34 @@ func TestTrustedModuleFix(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyRunning: with the running kernel's keys a certificate that is merely in a file verifies nothing, and where a key's certificate was not
+// seen nobody's signature is called a stranger's.
+func TestVerifyRunning(t *testing.T) {
+	mok, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, false)
+	disk, dkms := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("dkms")}, SKID: []byte{7}, Key: certtest.RSA(2048, 31)}, false)
+	m, dir := debian(t)
+	one, err := os.ReadFile(filepath.Join(dir, "one.der"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Files.(fstest.MapFS)["var/lib/dkms/mok.pub"] = &fstest.MapFile{Data: dkms.DER}
+	m.Files.(fstest.MapFS)["sys/firmware/efi/mok-variables/MokListRT"] = &fstest.MapFile{Data: request(t, one)[4:]}
+	for name, data := range map[string][]byte{"mok.ko": mok, "disk.ko": disk} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		module, result string
+		code           int
+	}{{"mok.ko", "valid", exitYes}, {"disk.ko", "unknown-key", exitUnsure}} {
+		got := runOn(t, m, "verify", "--json", filepath.Join(dir, c.module))
+		if err := validate("verify", []byte(got.out)); err != nil {
+			t.Error(err)
+		}
+		if got.code != c.code || !strings.Contains(got.out, `"result": "`+c.result+`"`) {
+			t.Errorf("%s: exit code %d, want %d and %s\n%s%s", c.module, got.code, c.code, c.result, got.out, got.err)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type session struct {
 	color   bool
 	// elsewhere: the machine is a recording or a folder, so that being root here helps nothing.
 	elsewhere bool
+	recording bool            // a snapshot: nothing can be written
 	known     []machine.Found // see certificates
 	unshown   string          // what follows when the report cannot be written
 	code      int             // set by finish
@@ -82,9 +83,11 @@ func (s *session) app() *cli.App {
 		UsageText:       "kkeys [global flags] COMMAND [flags] [ARGS]",
 		Version:         version,
 		HideHelpCommand: true,
-		Writer:          s.out,
-		ErrWriter:       io.Discard,
-		ExitErrHandler:  func(*cli.Context, error) {},
+		// A file's name may have commas in it.
+		DisableSliceFlagSeparator: true,
+		Writer:                    s.out,
+		ErrWriter:                 io.Discard,
+		ExitErrHandler:            func(*cli.Context, error) {},
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "root", Usage: "read every file (proc, sys, boot, etc, lib) under `DIR` instead of /"},
 			&cli.StringFlag{Name: "snapshot", Usage: "answer for the machine recorded in `FILE` (kkeys snapshot); nothing can be written"},
@@ -143,6 +146,7 @@ func (s *session) before(c *cli.Context) error {
 		return usage("--root and --snapshot name two machines")
 	}
 	if path := c.String("snapshot"); c.IsSet("snapshot") {
+		s.recording = true
 		m, err := machine.Snapshot(path)
 		if err != nil {
 			return failed("--snapshot: %w", err)
@@ -155,6 +159,15 @@ func (s *session) before(c *cli.Context) error {
 			return failed("--root %s: %w", dir, err)
 		}
 		s.machine = m
+	}
+	return nil
+}
+
+// writesHere keeps commands that write files from doing so where another machine is named. With --root they go on: it names the machine that is
+// asked, and a file is one of this machine, by its own path.
+func (s *session) writesHere() error {
+	if s.recording {
+		return fmt.Errorf("--snapshot: %w", machine.ErrRecorded)
 	}
 	return nil
 }

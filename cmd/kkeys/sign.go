@@ -61,6 +61,9 @@ func (s *session) sign() *cli.Command {
 }
 
 func (s *session) runSign(c *cli.Context, document *signDocument) error {
+	if err := s.writesHere(); err != nil {
+		return err
+	}
 	switch {
 	case c.NArg() == 0:
 		return usage("no module named")
@@ -77,17 +80,32 @@ func (s *session) runSign(c *cli.Context, document *signDocument) error {
 	}
 	details := pair.certificate.Details()
 	document.Certificate, document.Hash = &details, hash
+	useless := pair.certificate.Useless()
 	if release := c.String("kernel"); c.IsSet("kernel") {
 		document.Kernel = &release
-		why, err := kernel.Lacks(s.machine.Files, release, hash, details.Algorithm, text(details.Curve))
-		if err != nil {
-			return usage("--kernel: %w", err)
+		if err := s.fits(release, hash, details, useless); err != nil {
+			return err
 		}
-		if why != "" {
-			return fmt.Errorf("%w: %s", errLacks, why)
-		}
+	} else if useless != nil {
+		s.warn(useless.Error() + ": no kernel will load these modules as signed")
 	}
 	return s.signAll(eachOnce(c.Args().Slice()), c.Bool("keep-going"), moduleSigner{pair, hash, c.Bool("key-id")}, document)
+}
+
+// fits tells whether a kernel of a release may verify what is about to be signed.
+func (s *session) fits(release, hash string, key certs.Details, useless error) error {
+	why, config, err := kernel.Lacks(s.machine.Files, release, hash, key.Algorithm, text(key.Curve))
+	switch {
+	case err != nil:
+		return usage("--kernel: %w", err)
+	case useless != nil:
+		return fmt.Errorf("%w: %w", errLacks, useless)
+	case why != "":
+		return fmt.Errorf("%w: %s", errLacks, why)
+	case config == "":
+		s.warn("no configuration of kernel " + release + " was found: it is judged by its number alone")
+	}
+	return nil
 }
 
 // eachOnce leaves out what was named before.

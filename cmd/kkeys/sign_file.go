@@ -41,6 +41,9 @@ func (s *session) signFile() *cli.Command {
 }
 
 func (s *session) runSignFile(c *cli.Context, document *signFileDocument) error {
+	if err := s.writesHere(); err != nil {
+		return err
+	}
 	args := c.Args().Slice()
 	if len(args) < 4 || len(args) > 5 {
 		return usage("sign-file needs four arguments and may have five: see `kkeys sign-file --help`")

@@ -10,10 +10,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"kkeys/certs"
 	"kkeys/machine"
+	"kkeys/modsig"
 )
 
 // pin is the variable in which kbuild and dkms give sign-file the private key's passphrase.
@@ -48,7 +50,7 @@ func (s *session) signingPairOf(key, cert, command string, passphrase func() ([]
 	if err != nil {
 		return signingPair{}, err
 	}
-	if public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool }); certificate.X509 != nil && ok && !public.Equal(certificate.X509.PublicKey) {
+	if !certificate.HasKey(signer.Public()) {
 		return signingPair{}, failed("%s and %s: %w", key, cert, errOtherKey)
 	}
 	return signingPair{signer, certificate}, nil
@@ -120,10 +122,10 @@ func (e *externalSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts
 	var out bytes.Buffer
 	command.Stdout = &limited{&out, signatureMax}
 	if err := command.Run(); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errExternal, e.command, err)
+		return nil, fmt.Errorf("%w: %w", errExternal, err) // without the command, in which there may be a PIN
 	}
 	if out.Len() == 0 {
-		return nil, fmt.Errorf("%w: %s: no signature on its standard output", errExternal, e.command)
+		return nil, fmt.Errorf("%w: no signature on its standard output", errExternal)
 	}
 	return out.Bytes(), nil
 }
@@ -147,8 +149,8 @@ func (l *limited) Write(p []byte) (int, error) {
 // signatureHash checks the name of a hash, in which OpenSSL takes capitals too.
 func signatureHash(name string) (string, error) {
 	lower := strings.ToLower(name)
-	if _, known := certs.Hash(lower); !known {
-		return "", usage("%q: the kernel knows no such hash for modules", name)
+	if !slices.Contains(modsig.Hashes(), lower) {
+		return "", usage("%q: no hash that modules are signed with; those are %s", name, strings.Join(modsig.Hashes(), ", "))
 	}
 	return lower, nil
 }

@@ -31,6 +31,9 @@ func (s *session) strip() *cli.Command {
 }
 
 func (s *session) runStrip(c *cli.Context, document *stripDocument) error {
+	if err := s.writesHere(); err != nil {
+		return err
+	}
 	if c.NArg() == 0 {
 		return usage("no module named")
 	}

@@ -154,7 +154,7 @@ func (v *verifiers) refuses(key *certs.Certificate, hash string) error {
 	if !asked {
 		why = key.Useless()
 		if why == nil && v.ofKernel && v.release != "" {
-			reason, err := kernel.Lacks(v.session.machine.Files, v.release, hash, details.Algorithm, text(details.Curve))
+			reason, _, err := kernel.Lacks(v.session.machine.Files, v.release, hash, details.Algorithm, text(details.Curve))
 			if err == nil && reason != "" {
 				why = fmt.Errorf("%w: %s", errLacks, reason)
 			}
