@@ -119,8 +119,10 @@ func Strip(module []byte) (payload []byte, signatures int, err error) {
 		switch {
 		case errors.Is(err, ErrUnsigned):
 			return payload, signatures, nil
+		case err != nil && signatures > 0:
+			return nil, 0, fmt.Errorf("below the outer signature: %w", err)
 		case err != nil:
-			return nil, 0, fmt.Errorf("below %d signatures: %w", signatures, err)
+			return nil, 0, err
 		}
 		payload = inner
 	}

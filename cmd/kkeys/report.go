@@ -39,7 +39,7 @@ func (e *envelope) missing(source string, err error) {
 			return
 		}
 	}
-	e.NotSeen = append(e.NotSeen, notSeen{source, err.Error()})
+	e.NotSeen = append(e.NotSeen, notSeen{source, strings.ReplaceAll(err.Error(), "\n", "; ")}) // as errors.Join has it
 }
 
 // finish ends a run: the exit code is the worst of the command's own and the error's, the document (which holds the envelope e) is
