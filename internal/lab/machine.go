@@ -82,11 +82,16 @@ func (m Machine) Boot(t testing.TB) (*Run, error) {
 	if m.Deadline == 0 {
 		m.Deadline = 4 * time.Minute
 	}
+	asked := time.Now()
 	leave, err := parts.turn(t.Context())
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	began := time.Now()
+	defer func() {
+		t.Logf("a machine with kernel %s was on for %.1f s and had waited %.1f s for its turn", m.Kernel, time.Since(began).Seconds(), began.Sub(asked).Seconds())
+	}()
 	folder, err := os.MkdirTemp(t.TempDir(), "machine-")
 	if err != nil {
 		return nil, err
