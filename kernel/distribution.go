@@ -14,6 +14,7 @@ import (
 type Distribution struct {
 	ID      string // "debian", "opensuse-leap"; empty when not known
 	Version string // VERSION_ID: "12", "24.04"; empty for rolling ones
+	Like    string // ID_LIKE: IDs of those it is made from, the nearest first, with blanks between: "ubuntu debian"
 }
 
 // osReleaseMax bounds the file in bytes; real ones have a few hundred.
@@ -29,7 +30,7 @@ func ParseOSRelease(r io.Reader) (Distribution, error) {
 		if !ok || strings.HasPrefix(name, "#") {
 			continue
 		}
-		field, wanted := map[string]*string{"ID": &d.ID, "VERSION_ID": &d.Version}[name]
+		field, wanted := map[string]*string{"ID": &d.ID, "VERSION_ID": &d.Version, "ID_LIKE": &d.Like}[name]
 		if wanted {
 			*field = unquote(value)
 		}

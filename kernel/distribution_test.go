@@ -9,10 +9,11 @@ import (
 
 func TestParseOSRelease(t *testing.T) {
 	for text, want := range map[string]Distribution{
-		"PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n": {"debian", "12"},
+		"PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n": {ID: "debian", Version: "12"},
 		"# comment\nID='arch'\n  PRETTY_NAME = x\n\nNONSENSE\n":                          {ID: "arch"},
-		"ID=\"a\\\"b\\\\c\"":         {ID: `a"b\c`},
-		"":                           {},
+		"ID=\"a\\\"b\\\\c\"": {ID: `a"b\c`},
+		"":                   {},
+		"ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n": {ID: "linuxmint", Like: "ubuntu debian"},
 		"ID=\"unended":               {ID: `"unended`},
 		"#ID=debian\nVERSION_ID=1\n": {Version: "1"},
 	} {
