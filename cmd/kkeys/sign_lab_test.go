@@ -13,7 +13,6 @@ import (
 
 	"github.com/ulikunitz/xz"
 
-	"kkeys/certs"
 	"kkeys/internal/lab"
 	"kkeys/machine"
 	"kkeys/modsig"
@@ -116,10 +115,8 @@ func TestLabVerifyAll(t *testing.T) {
 		}
 		t.Logf("%s: %d modules", release, len(document.Modules))
 		found, _ := m.CertificatesOf(release, nil)
-		var candidates []*certs.Certificate
-		for _, f := range found {
-			candidates = append(candidates, f.Certificate)
-		}
+		v := &verifiers{session: &session{machine: m}, release: release, ofKernel: true, lacks: map[string]error{}}
+		v.use(found)
 		for range 6 {
 			file := document.Modules[r.IntN(len(document.Modules))].Path
 			packed, err := os.ReadFile(filepath.Join(root, file))
@@ -145,7 +142,7 @@ func TestLabVerifyAll(t *testing.T) {
 			for _, at := range append(places, len(module)-1) {
 				module[at] ^= 1 << r.IntN(8)
 				d := verifiedDocument{Path: file}
-				d.judge(d.read(module, nil), candidates)
+				d.judge(d.read(module, nil), v)
 				if d.Result == "valid" || d.Result == "" {
 					t.Errorf("%s: byte %d of %d, of which %d are signed, was changed, and it is valid", file, at, len(module), len(payload))
 				}
