@@ -26,8 +26,8 @@ const variableLimit = 4 << 20
 // attributesSize is what precedes the data in a file.
 const attributesSize = 4
 
-// Open opens the variables in a directory, DefaultDir below the root as a rule. ErrNotSupported when there is none, or
-// only the empty place in sysfs where efivarfs is not mounted. Nothing is written.
+// Open opens the variables in a directory, DefaultDir below the root as a rule. ErrNotSupported when there is none,
+// ErrNotMounted when it is the empty place in sysfs where efivarfs belongs. Nothing is written.
 func Open(dir string) (*Dir, error) {
 	info, err := os.Stat(dir)
 	switch {
@@ -43,7 +43,7 @@ func Open(dir string) (*Dir, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open EFI variables: %w: %w", meaning(err), err)
 	case kind == fileSystemSysfs:
-		return nil, fmt.Errorf("%w: efivarfs is not mounted on %s", ErrNotSupported, dir)
+		return nil, fmt.Errorf("%w on %s", ErrNotMounted, dir)
 	}
 	return &Dir{path: dir, live: kind == fileSystemEfivarfs}, nil
 }

@@ -21,8 +21,10 @@ var (
 	ErrDenied = errors.New("no permission for EFI variables")
 	// ErrInvalid: the firmware or the kernel refused the request as it is.
 	ErrInvalid = errors.New("EFI variable refused as invalid")
-	// ErrNotSupported: this system has no EFI variables, or efivarfs is not mounted.
+	// ErrNotSupported: this system has no EFI variables.
 	ErrNotSupported = errors.New("EFI variables are not available on this system")
+	// ErrNotMounted: the system was started by EFI, and its variables cannot be seen: nobody has mounted efivarfs.
+	ErrNotMounted = errors.New("efivarfs is not mounted")
 	// ErrIO: the device failed, or something for which no other name fits.
 	ErrIO = errors.New("EFI variable input/output error")
 	// ErrBusy: another program is changing variables.

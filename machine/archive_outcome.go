@@ -28,7 +28,7 @@ var words = []struct {
 	{"variable-not-found", efivars.ErrNotFound}, {"variable-read-only", efivars.ErrReadOnly}, {"variable-no-space", efivars.ErrNoSpace},
 	{"variable-denied", efivars.ErrDenied}, {"variable-invalid", efivars.ErrInvalid}, {"no-variables", efivars.ErrNotSupported},
 	{"variable-io", efivars.ErrIO}, {"variable-malformed", efivars.ErrMalformed}, {"variable-unavailable", efivars.ErrUnavailable},
-	{"variable-busy", efivars.ErrBusy},
+	{"variable-busy", efivars.ErrBusy}, {"variables-not-mounted", efivars.ErrNotMounted},
 	{"left-out", ErrLeftOut}, {"permission", fs.ErrPermission},
 }
 

@@ -2,6 +2,7 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -65,13 +66,29 @@ func Directory(dir string) (*Machine, error) {
 	return m, nil
 }
 
+// efiDir is there when EFI has started the machine (drivers/firmware/efi/efi.c, efisubsys_init), whether or not efivarfs is mounted.
+const efiDir = "sys/firmware/efi"
+
 // variables opens the EFI variables below a root folder.
 func variables(root string) efivars.Store {
-	store, err := efivars.Open(filepath.Join(root, efivars.DefaultDir))
-	if err != nil {
-		return efivars.Absent(err)
+	dir := filepath.Join(root, efivars.DefaultDir)
+	store, err := efivars.Open(dir)
+	if err == nil {
+		return store
 	}
-	return store
+	if _, serr := os.Stat(filepath.Join(root, efiDir)); serr == nil && errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w on %s", efivars.ErrNotMounted, dir)
+	}
+	return efivars.Absent(err)
+}
+
+// EFI tells whether EFI has started the machine, also where its variables cannot be seen.
+func (m *Machine) EFI() bool {
+	if _, err := fs.Stat(m.Files, efiDir); err == nil {
+		return true
+	}
+	_, err := m.Variables.List() // a recording has no empty folders, and says why it has no variables
+	return !errors.Is(err, efivars.ErrNotSupported)
 }
 
 // Prove makes the load probes for a question; see [Prove]. A recorded machine gives what such probes showed when it was recorded.

@@ -149,10 +149,10 @@ func (f Facts) checkBoot(r *Refusal) {
 	}
 }
 
-// unsupported is the error that says that there are no EFI variables at all, or nil.
+// unsupported is the error that says that no EFI variable can be seen at all, or nil.
 func (f Facts) unsupported() error {
 	for _, gap := range f.Pending.NotSeen {
-		if errors.Is(gap.Err, efivars.ErrNotSupported) {
+		if errors.Is(gap.Err, efivars.ErrNotSupported) || errors.Is(gap.Err, efivars.ErrNotMounted) {
 			return gap.Err
 		}
 	}

@@ -182,6 +182,10 @@ func TestPreflightNoEFI(t *testing.T) {
 		errors.Is(err, mok.ErrRefused) || !errors.Is(err, efivars.ErrNotSupported) || !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("%v", err)
 	}
+	f = mok.ReadFacts(efivars.Absent(efivars.ErrNotMounted), noRoot, mok.BootChain{}, mok.Vendor{})
+	if err := f.Preflight(mok.Wish{Certificates: [][]byte{der(1000)}}); !errors.As(err, &refusal) || len(refusal.Reasons) != 1 || !errors.Is(err, efivars.ErrNotMounted) {
+		t.Errorf("efivarfs not mounted: %v", err)
+	}
 }
 
 func TestScreens(t *testing.T) {

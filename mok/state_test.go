@@ -95,9 +95,17 @@ func TestStateOfOtherMachines(t *testing.T) {
 		t.Errorf("table unreadable: %+v", s)
 	}
 	// The table alone, as when efivarfs is not mounted.
-	s = mok.ReadState(efivars.Absent(efivars.ErrNotSupported), table(shimTable()))
+	s = mok.ReadState(efivars.Absent(efivars.ErrNotMounted), table(shimTable()))
 	if s.Shim.Answer != evidence.Yes || !s.Enrolled.Has(der(900)) || s.SecureBoot.Answer != evidence.Unknown || s.Trusted.Answer != evidence.Yes {
 		t.Errorf("table only: %+v", s)
+	}
+	// Without it, that nobody has mounted efivarfs is said, and is not taken for an empty dbx.
+	s = mok.ReadState(efivars.Absent(efivars.ErrNotMounted), noRoot)
+	if answers(s) != [6]evidence.Answer{} || s.Shim.Evidence != efivars.ErrNotMounted.Error() {
+		t.Errorf("not mounted: %+v", s)
+	}
+	if list := mok.ReadFirmwareList(efivars.Absent(efivars.ErrNotMounted), efivars.DBX); !errors.Is(list.Err, efivars.ErrNotMounted) {
+		t.Errorf("dbx, not mounted: %+v", list)
 	}
 }
 
