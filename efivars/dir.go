@@ -257,13 +257,49 @@ func removeGhost(path string) error {
 
 // Writable implements Guarded.
 func (d *Dir) Writable() error {
+	if _, err := os.Lstat(d.file(StoreFile)); err == nil { // for every user, so before the permission
+		return fmt.Errorf("write EFI variables: %w: its store is a file on the EFI system partition (%s)", ErrVolatile, StoreFile.Name)
+	}
 	if err := access(d.path); err != nil {
 		return fmt.Errorf("write EFI variables: %w: %w", meaning(err), err)
 	}
-	if _, err := os.Lstat(d.file(StoreFile)); err == nil {
-		return fmt.Errorf("write EFI variables: %w: its store is a file on the EFI system partition (%s)", ErrVolatile, StoreFile.Name)
+	return nil
+}
+
+// Private implements Keeper. Plain files that are written are so already.
+func (d *Dir) Private(n Name) error {
+	if err := n.check(); err != nil {
+		return err
+	}
+	if !d.live {
+		return nil
+	}
+	if err := private(d.file(n)); err != nil {
+		return failed("keep others from", n, err)
 	}
 	return nil
+}
+
+// private takes from group and others what they may do with a variable's file. The immutable flag keeps the mode too.
+func private(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	relock, err := unlock(f)
+	if err != nil {
+		return err
+	}
+	err = f.Chmod(0o600)
+	if rerr := relock(); err == nil {
+		err = rerr
+	}
+	return err
 }
 
 // lockFile is what runs as root lock: on the directory, which everybody may open, anybody could keep the lock from them.

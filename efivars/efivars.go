@@ -39,6 +39,13 @@ type Locker interface {
 	Lock() (unlock func(), err error)
 }
 
+// Keeper is a store whose variables other users may read: efivarfs gives those that were there at boot the mode 0644, and one that is
+// overwritten keeps its mode.
+type Keeper interface {
+	// Private lets nobody but the owner read the variable, until the next boot. ErrNotFound when there is none.
+	Private(Name) error
+}
+
 // Guarded is a store that can tell beforehand that every write will be refused or lost.
 type Guarded interface {
 	// Writable gives the reason: ErrDenied, ErrReadOnly, ErrVolatile; nil if there is none that can be seen.

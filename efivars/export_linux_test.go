@@ -24,3 +24,20 @@ func Lock(path string) error {
 
 // LivePlain treats plain files as efivarfs.
 func LivePlain(dir string) *Dir { return &Dir{path: dir, live: true} }
+
+// Publish gives a file the mode that efivarfs gives to variables at boot.
+func Publish(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	relock, err := unlock(f)
+	if err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	return relock()
+}

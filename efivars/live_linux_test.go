@@ -130,6 +130,32 @@ func TestLiveGhost(t *testing.T) {
 	}
 }
 
+// TestLivePrivate: efivarfs lets the mode be changed, keeps it over a write, and the flag stays.
+func TestLivePrivate(t *testing.T) {
+	d, g := live(t)
+	n := efivars.Name{Vendor: g, Name: "KkeysPrivate"}
+	path := filepath.Join(d.Path(), n.String())
+	t.Cleanup(func() { _ = d.Delete(n) })
+	if err := d.Set(n, efivarstest.KeyAttributes, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := efivars.Publish(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Private(n); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Set(n, efivarstest.KeyAttributes, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if on, err := efivars.Locked(path); err != nil || !on {
+		t.Errorf("immutable %v, %v", on, err)
+	}
+}
+
 // TestLiveOneWrite shows why one write(2) it must be: the first of two is the whole variable, the second is refused.
 func TestLiveOneWrite(t *testing.T) {
 	d, g := live(t)
@@ -201,6 +227,50 @@ func TestFlagsOnPlainFiles(t *testing.T) {
 	}
 	if err := d.Delete(n); !errors.Is(err, efivars.ErrNotFound) {
 		t.Error(err)
+	}
+}
+
+// The place in sysfs alone is no store, and is told from none.
+func TestOpenNotMounted(t *testing.T) {
+	if s, err := efivars.Open("/sys/kernel"); s != nil || !errors.Is(err, efivars.ErrNotMounted) || errors.Is(err, efivars.ErrNotSupported) {
+		t.Errorf("%v, %v", s, err)
+	}
+}
+
+// What shim's variables had at boot, 0644, a password does not keep.
+func TestPrivate(t *testing.T) {
+	dir := t.TempDir()
+	d := efivars.LivePlain(dir)
+	n := efivars.Name{Vendor: vendor, Name: "N"}
+	path := filepath.Join(dir, n.String())
+	if err := d.Private(n); !errors.Is(err, efivars.ErrNotFound) {
+		t.Errorf("of none: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("\x07\x00\x00\x00old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Delete(n) })
+	if err := os.Chmod(path, 0o644); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	locked := efivars.Lock(path) == nil // needs root, and a file system that has the flag
+	if err := d.Private(n); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if on, err := efivars.Locked(path); locked && (err != nil || !on) {
+		t.Errorf("flag afterwards: %v, %v", on, err)
+	}
+	if err := d.Set(n, 7, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("overwritten: mode %v, %v", info.Mode(), err)
+	}
+	if err := d.Private(efivars.Name{Vendor: vendor, Name: "../up"}); !errors.Is(err, efivars.ErrInvalid) {
+		t.Errorf("a name that is none: %v", err)
 	}
 }
 

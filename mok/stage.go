@@ -134,6 +134,9 @@ func (p *Plan) Stage(store efivars.Store, secret Secret) error {
 		}
 	}
 	for _, w := range p.Writes {
+		if err := w.private(store); err != nil {
+			return p.undo(store, before, "keep other users from "+w.Name.Name, err)
+		}
 		if err := put(store, w.Name, w.value()); err != nil {
 			return p.undo(store, before, "write "+w.Name.Name, err)
 		}
@@ -216,6 +219,18 @@ func (p *Plan) with(secret Secret) (*Plan, error) {
 		}
 	}
 	return &filled, nil
+}
+
+// private keeps other users from a password in a variable that is overwritten; a new one is made so.
+func (w Write) private(store efivars.Store) error {
+	keeper, ok := store.(efivars.Keeper)
+	if !ok || !w.secret {
+		return nil
+	}
+	if err := keeper.Private(w.Name); !errors.Is(err, efivars.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 func (w Write) value() value { return value{true, w.Attributes, w.data} }

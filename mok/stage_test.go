@@ -369,3 +369,51 @@ func (s *counter) Delete(n efivars.Name) error {
 	s.writes++
 	return s.Memory.Delete(n)
 }
+
+// keeping is a store that notes which variables are kept from other users, and what they held then.
+type keeping struct {
+	*efivarstest.Memory
+	kept map[string]string
+	err  error
+}
+
+func (k keeping) Private(n efivars.Name) error {
+	_, data, err := k.Get(n)
+	if err != nil {
+		return err
+	}
+	k.kept[n.Name] = string(data)
+	return k.err
+}
+
+// A password that joins a pending request, or replaces its, lies in a variable that others may have been able to read since boot: no more, before it
+// is written. The certificates are no secret.
+func TestStageKeepsSecrets(t *testing.T) {
+	wish := func(n int) mok.Wish { return mok.Wish{Certificates: [][]byte{der(n)}} }
+	store := keeping{machine(), map[string]string{}, nil}
+	stage := func(n int) error {
+		p, err := mok.NewPlan(mok.ReadFacts(store, noRoot, goodBoot, mok.Vendor{}), wish(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Stage(store, auth(t, "secret"))
+	}
+	if err := stage(1000); err != nil || len(store.kept) != 0 {
+		t.Fatalf("what is new is kept by itself: %v, %v", store.kept, err)
+	}
+	_, first, err := store.Get(mok.Variable("MokAuth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stage(1001); err != nil {
+		t.Fatal(err)
+	}
+	if len(store.kept) != 1 || store.kept["MokAuth"] != string(first) {
+		t.Errorf("kept %d variables, and MokAuth before it was written: %v", len(store.kept), store.kept["MokAuth"] == string(first))
+	}
+	before := store.Dump()
+	store.err = efivars.ErrDenied
+	if err := stage(1002); !errors.Is(err, efivars.ErrDenied) || store.Dump() != before {
+		t.Errorf("it could not be kept: %v", err)
+	}
+}
