@@ -54,6 +54,8 @@ type Memory struct {
 	Capacity, Reserve uint64
 	// Unknown: the free space cannot be asked, as before Linux 6.7.
 	Unknown bool
+	// Refuses, if not nil, is why every write is refused, and known beforehand: efivars.ErrReadOnly on a read-only mount, efivars.ErrDenied.
+	Refuses error
 	// Fault, if not nil, is what will go wrong.
 	Fault *Fault
 	// After is called after each operation, if not nil: the moment of a power failure.
@@ -69,7 +71,10 @@ type variable struct {
 	time       time.Time // of an authenticated one
 }
 
-var _ efivars.Store = (*Memory)(nil)
+var (
+	_ efivars.Store   = (*Memory)(nil)
+	_ efivars.Guarded = (*Memory)(nil)
+)
 
 // NewMemory gives an empty store.
 func NewMemory() *Memory {
@@ -92,7 +97,7 @@ func (m *Memory) Operations() int { return m.count }
 // Clone is a copy without fault and count.
 func (m *Memory) Clone() *Memory {
 	c := NewMemory()
-	c.Limit, c.Capacity, c.Reserve, c.Unknown = m.Limit, m.Capacity, m.Reserve, m.Unknown
+	c.Limit, c.Capacity, c.Reserve, c.Unknown, c.Refuses = m.Limit, m.Capacity, m.Reserve, m.Unknown, m.Refuses
 	for n, v := range m.variables {
 		c.Seed(n, v.attributes, v.data)
 	}
@@ -108,6 +113,9 @@ func (m *Memory) Dump() string {
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
+
+// Writable implements efivars.Guarded.
+func (m *Memory) Writable() error { return m.Refuses }
 
 // errno is an error as a real store gives it.
 func errno(sentinel error, number syscall.Errno, why string) error {
@@ -173,6 +181,8 @@ func (m *Memory) Set(n efivars.Name, a efivars.Attributes, data []byte) error {
 	return m.do(func(half bool) error {
 		old, exists := m.variables[n]
 		switch {
+		case m.Refuses != nil:
+			return m.Refuses
 		case n.Name == "" || strings.ContainsAny(n.Name, "/\x00"):
 			return errno(efivars.ErrInvalid, syscall.EINVAL, "name")
 		case len(data) == 0:
@@ -253,6 +263,8 @@ func (m *Memory) Delete(n efivars.Name) error {
 	return m.do(func(bool) error {
 		v, ok := m.variables[n]
 		switch {
+		case m.Refuses != nil:
+			return m.Refuses
 		case !ok:
 			return errno(efivars.ErrNotFound, syscall.ENOENT, n.Name)
 		case !v.attributes.Has(efivars.NonVolatile):
