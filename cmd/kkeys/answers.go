@@ -10,6 +10,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/internal/printable"
+	"kkeys/keyring"
 	"kkeys/mok"
 	"kkeys/trust"
 )
@@ -95,7 +96,7 @@ func (s *session) loaded(d *answerDocument, a mok.Answer, list mok.List, facts t
 		return
 	}
 	if verdict.Value != trust.Untrusted {
-		d.Why += "; whether the kernel has loaded it cannot be told by an ordinary user: `sudo kkeys status` tells"
+		d.Why += "; whether the kernel has loaded it cannot be told" + s.whyUntold(facts, verdict)
 		return
 	}
 	d.Outcome = answerNotLoaded
@@ -106,6 +107,22 @@ func (s *session) loaded(d *answerDocument, a mok.Answer, list mok.List, facts t
 		}
 	}
 	d.Why = "enrolled, but the kernel has not loaded it, and nothing that can be seen says why: its log may (dmesg)"
+}
+
+// whyUntold says why the kernel's keyrings do not tell of a certificate, and who can see more.
+func (s *session) whyUntold(facts trust.Facts, verdict trust.Verdict) string {
+	switch {
+	case errors.Is(facts.RingsErr, keyring.ErrNotVisible) && !s.elsewhere:
+		return " by an ordinary user: `sudo kkeys status` tells"
+	case facts.RingsErr != nil:
+		return ": " + facts.RingsErr.Error()
+	}
+	for _, g := range verdict.Gates {
+		if g.Result == trust.ResultUnknown && g.Decides {
+			return ": " + g.Evidence
+		}
+	}
+	return ""
 }
 
 // again is the command that asks once more; empty when it cannot be made.
