@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -24,6 +25,7 @@ type envelope struct {
 type notSeen struct {
 	Source string `json:"source"`
 	Reason string `json:"reason"`
+	Hint   string `json:"hint,omitempty"` // what would show it
 }
 
 // failure is an error in a document.
@@ -39,7 +41,7 @@ func (e *envelope) missing(source string, err error) {
 			return
 		}
 	}
-	e.NotSeen = append(e.NotSeen, notSeen{source, strings.ReplaceAll(err.Error(), "\n", "; ")}) // as errors.Join has it
+	e.NotSeen = append(e.NotSeen, notSeen{Source: source, Reason: strings.ReplaceAll(err.Error(), "\n", "; ")}) // as errors.Join has it
 }
 
 // finish ends a run: the exit code is the worst of the command's own and the error's, the document (which holds the envelope e) is
@@ -67,17 +69,22 @@ func (s *session) finish(document any, e *envelope, code int, err error) error {
 	} else {
 		for _, n := range e.NotSeen {
 			s.warn(fmt.Sprintf("not seen: %s: %s", n.Source, n.Reason))
+			s.hint(n.Hint)
 		}
 	}
 	if err != nil {
 		for _, line := range lines(err) {
 			fmt.Fprintf(s.err, "kkeys: error: %s\n", printable.Text(line))
 		}
-		if hint := s.failure(err).Hint; hint != "" {
-			fmt.Fprintf(s.err, "kkeys: hint: %s\n", printable.Text(hint))
-		}
+		s.hint(s.failure(err).Hint)
 	}
 	return errFinished
+}
+
+func (s *session) hint(command string) {
+	if command != "" {
+		fmt.Fprintf(s.err, "kkeys: hint: %s\n", printable.Text(command))
+	}
 }
 
 // encode writes a document.
@@ -142,30 +149,28 @@ func (s *session) failure(err error) *failure {
 	switch {
 	case outcome.name == usageName && f.Hint == "":
 		f.Hint = strings.TrimSpace("kkeys "+s.command) + " --help"
-	case f.Hint == asRoot && s.elsewhere:
+	case s.elsewhere && slices.Contains([]string{asRoot, mountEfivarfs, remountEfivarfs}, f.Hint): // it would help another machine
 		f.Hint = ""
 	case f.Hint == asRoot:
 		f.Hint = "sudo kkeys"
 		for _, arg := range s.args {
 			f.Hint += " " + shellWord(arg)
 		}
+	case f.Hint == theList && strings.HasPrefix(s.command, "mok blocklist "):
+		f.Hint = "kkeys mok blocklist list"
+	case f.Hint == theList:
+		f.Hint = "kkeys mok list"
 	case f.Hint == reinstallShim:
-		f.Hint = reinstall[s.machine.Kernel().Distribution.ID]
+		f.Hint = s.reinstall()
 	}
 	return f
 }
 
 // Hints that depend on the run.
 const (
-	asRoot        = "as root"
-	reinstallShim = "reinstall shim"
+	asRoot          = "as root"
+	theList         = "the list"
+	reinstallShim   = "reinstall shim"
+	mountEfivarfs   = "sudo mount -t efivarfs efivarfs /sys/firmware/efi/efivars"
+	remountEfivarfs = "sudo mount -o remount,rw /sys/firmware/efi/efivars"
 )
-
-// reinstall brings MokManager back, by os-release ID.
-var reinstall = map[string]string{
-	"debian": "sudo apt-get install --reinstall shim-signed shim-helpers-amd64-signed grub-efi-amd64-signed",
-	"ubuntu": "sudo apt-get install --reinstall shim-signed grub-efi-amd64-signed",
-	"fedora": "sudo dnf reinstall shim-x64",
-	"rhel":   "sudo dnf reinstall shim-x64",
-	"sles":   "sudo zypper install --force shim",
-}
