@@ -25,8 +25,8 @@ func (s *session) cancel() *cli.Command {
 		Usage:     "take back what is staged for MokManager",
 		ArgsUsage: "[KIND…]",
 		Description: "Removes every pending request, or those of the kinds named as `kkeys pending` does, the password before its request,\n" +
-			"and passwords that were left over. Requests that nobody confirmed are then forgotten too. Exit code 0: nothing of\n" +
-			"these kinds is pending any more.",
+			"and passwords that were left over; once nothing is pending, MokTimeout too, how long MokManager would wait. Requests that\n" +
+			"nobody confirmed are then forgotten as well. Exit code 0: nothing of these kinds is pending any more.",
 		UsageText: "   kkeys cancel\n   kkeys cancel enroll",
 		Action: func(c *cli.Context) error {
 			document := &cancelDocument{Removed: []string{}, Kinds: []string{}, Warnings: []string{}}
@@ -40,10 +40,7 @@ func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.machine.Variables.List(); err != nil {
-		if errors.Is(err, efivars.ErrDenied) {
-			err = fmt.Errorf("%w: %w", errUnread, err)
-		}
+	if err := s.look(); err != nil {
 		return err
 	}
 	if guarded, ok := s.machine.Variables.(efivars.Guarded); ok {

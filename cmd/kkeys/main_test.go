@@ -77,6 +77,8 @@ func specimens(t *testing.T) map[string][]byte {
 		"request.var":  request(t, one.DER),
 		"broken.var":   append(request(t, one.DER), "behind it"...),
 		"hashes.var":   hashes(t),
+		"list.var":     request(t, one.DER)[4:],
+		"blocked.var":  append([]byte{6, 0, 0, 0}, hashes(t)[4:]...),
 		"damaged.var":  append([]byte{6, 0, 0, 0}, request(t, one.DER)[4:99]...),
 		"sbat.var":     append([]byte{6, 0, 0, 0}, "sbat,1,2025021800\nshim,4\ngrub,5\n"...),
 		"module.ko":    module,

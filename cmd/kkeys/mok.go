@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
 
-	"kkeys/efivars"
 	"kkeys/evidence"
 	"kkeys/mok"
 )
@@ -16,7 +14,7 @@ import (
 // option of mokutil for each.
 func (s *session) mok() *cli.Command {
 	return group("mok", "shim's lists and settings: all that mokutil does", "Shows what shim keeps for the machine's owner, and asks MokManager to change it.",
-		s.listCommand("the keys that shim trusts", shimList{mokList, "MOK"}), s.exportCommand(shimList{mokList, "MOK"}), s.testCommand(),
+		s.listCommand("the keys that shim trusts", trustedList), s.exportCommand(trustedList), s.testCommand(),
 		s.stagingCommand(cli.Command{Name: "reset", Usage: "ask MokManager to erase every enrolled key",
 			Description: "Erases all of MokList. It is also the only cure for a list that is corrupt; enroll the keys again afterwards."},
 			mok.Wish{Kind: mok.Reset}, "erase all enrolled keys", nil),
@@ -49,7 +47,7 @@ func (s *session) mok() *cli.Command {
 // blocklist is the group for MokListX, with the commands of the trusted list.
 func (s *session) blocklist() *cli.Command {
 	return group("blocklist", "what shim refuses (MokListX, mokutil's MOKX)", "shim starts nothing that is signed by a key, or has a hash, of this list. Kernels with\nCONFIG_SYSTEM_REVOCATION_LIST refuse modules signed by such a key too.",
-		s.listCommand("what shim refuses", shimList{mokListX, "MOKX"}), s.exportCommand(shimList{mokListX, "MOKX"}),
+		s.listCommand("what shim refuses", blockedList), s.exportCommand(blockedList),
 		s.stagingCommand(cli.Command{Name: "enroll", Usage: "ask MokManager to block certificates", ArgsUsage: "CERT…",
 			Description: "Stages the certificates for MokListX. One that is built into shim is refused: this system would no longer start."},
 			mok.Wish{Kind: mok.Block}, "block %s", (*staging).toBlock),
@@ -113,20 +111,6 @@ func (s *session) change(setting mok.Setting, value string, data []byte, err err
 		s.say("%s: %s (%s)", setting.Variable.Name, value, when)
 	}
 	return s.finish(document, &document.envelope, exitYes, err)
-}
-
-// writable tells a machine without variables from one whose variables may not be written.
-func (s *session) writable() error {
-	if _, err := s.machine.Variables.List(); err != nil {
-		if errors.Is(err, efivars.ErrDenied) {
-			err = fmt.Errorf("%w: %w", errUnread, err)
-		}
-		return err
-	}
-	if guarded, ok := s.machine.Variables.(efivars.Guarded); ok {
-		return guarded.Writable()
-	}
-	return nil
 }
 
 func (s *session) onOff(name string, setting mok.Setting, does string) *cli.Command {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +21,13 @@ import (
 type shimList struct {
 	of   func(mok.State, mok.Vendor) (mok.List, []efivars.SignatureList)
 	word string // mokutil's, with which the names of exported files begin
+	name string // shim's
 }
+
+var (
+	trustedList = shimList{mokList, "MOK", "MokListRT"}
+	blockedList = shimList{mokListX, "MOKX", "MokListXRT"}
+)
 
 func mokList(s mok.State, v mok.Vendor) (mok.List, []efivars.SignatureList) {
 	var own []efivars.SignatureList
@@ -87,9 +92,9 @@ func (s *session) runMokList(document *mokListDocument, of shimList) (int, error
 		case e.Vendor != nil && *e.Vendor:
 			hashes++
 		case e.Hash != nil:
-			s.say("%s of %d bytes: %s (%s)", e.Type, len(*e.Hash)/2, *e.Hash, whose)
+			s.say("%s: %s (%s)", typeWord(e.Type), *e.Hash, whose)
 		default:
-			s.say("%s that cannot be decoded (%s)", e.Type, whose)
+			s.say("a certificate that cannot be decoded (%s)", whose)
 		}
 	}
 	if hashes > 0 {
@@ -105,21 +110,37 @@ func (s *session) runMokList(document *mokListDocument, of shimList) (int, error
 	return exitYes, nil
 }
 
+// typeWord names a signature type that is no certificate's; one that is not known stays the GUID that it is.
+func typeWord(guid string) string {
+	for _, t := range []struct {
+		guid efivars.GUID
+		word string
+	}{
+		{efivars.SHA1, "SHA-1"}, {efivars.SHA224, "SHA-224"}, {efivars.SHA256, "SHA-256"}, {efivars.SHA384, "SHA-384"}, {efivars.SHA512, "SHA-512"},
+		{efivars.X509SHA256, "SHA-256 of a certificate, and a time"}, {efivars.X509SHA384, "SHA-384 of a certificate, and a time"},
+		{efivars.X509SHA512, "SHA-512 of a certificate, and a time"},
+	} {
+		if t.guid.String() == guid {
+			return t.word
+		}
+	}
+	return guid
+}
+
 // builtIn is the source of what is built into shim.
 const builtIn = "shim's own program"
 
 // readList reads one of the lists and what of it is built into shim. A list that was not seen is an error.
 func (s *session) readList(e *envelope, of shimList) (mok.List, []efivars.SignatureList, error) {
-	if _, err := s.machine.Variables.List(); err != nil {
-		return mok.List{}, nil, err
-	}
 	state, vendor := mok.ReadState(s.machine.Variables, s.machine.Files), s.machine.Vendor()
 	list, own := of.of(state, vendor)
 	if !list.Seen() {
-		for _, gap := range state.NotSeen {
-			e.missing(gap.Source, gap.Err)
+		if s.look() == nil {
+			for _, gap := range state.NotSeen {
+				e.missing(gap.Source, gap.Err)
+			}
 		}
-		return list, nil, fmt.Errorf("%w: shim's list was not seen: %s", mok.ErrCannotTell, orUnknown(state.Shim.Evidence))
+		return list, nil, s.unseenList(state, of.name)
 	}
 	if vendor.Err != nil {
 		e.missing(builtIn, vendor.Err)
@@ -147,16 +168,17 @@ type exportDocument struct {
 
 func (s *session) exportCommand(list shimList) *cli.Command {
 	return &cli.Command{Name: "export", Usage: "write the certificates of the list into files", ArgsUsage: "[FOLDER]",
-		Description: "Writes " + list.word + "-0001.der and so on, into the working directory if no other folder is named. No file is overwritten: when one is in the\nway, nothing is written.",
+		Description: "Writes " + list.word + "-0001.der and so on, into the working directory if no other folder is named. No file is overwritten: when one is in the\nway, nothing is written. Exit code 1: no certificate is in the list, or a file was in the way.",
 		Action: func(c *cli.Context) error {
 			document := &exportDocument{Files: []string{}}
-			return s.finish(document, &document.envelope, exitYes, s.runExport(c, document, list))
+			code, err := s.runExport(c, document, list)
+			return s.finish(document, &document.envelope, code, err)
 		}}
 }
 
-func (s *session) runExport(c *cli.Context, document *exportDocument, of shimList) error {
+func (s *session) runExport(c *cli.Context, document *exportDocument, of shimList) (int, error) {
 	if c.NArg() > 1 {
-		return usage("one folder is enough")
+		return exitYes, usage("one folder is enough")
 	}
 	folder := "."
 	if c.NArg() == 1 {
@@ -164,37 +186,27 @@ func (s *session) runExport(c *cli.Context, document *exportDocument, of shimLis
 	}
 	list, _, err := s.readList(&document.envelope, of)
 	if err != nil {
-		return err
+		return exitYes, err
 	}
-	document.Files, err = exportTo(folder, of.word, list.Certificates())
-	for _, path := range document.Files {
-		s.say("%s", printable.Text(path))
+	var files []fileToBe
+	for i, der := range list.Certificates() {
+		files = append(files, fileToBe{filepath.Join(folder, fmt.Sprintf("%s-%04d.der", of.word, i+1)), der, 0o644})
 	}
-	if err == nil && list.Err != nil {
-		err = failed("%w", list.Err)
+	if err := newFiles(files...); err != nil {
+		return exitYes, err
 	}
-	return err
-}
-
-// exportTo writes certificates into new files, all or none.
-func exportTo(folder, word string, ders [][]byte) (paths []string, err error) {
-	paths = []string{}
-	defer func() {
-		if err != nil {
-			for _, path := range paths {
-				_ = os.Remove(path) // made by this run
-			}
-			paths = []string{}
-		}
-	}()
-	for i, der := range ders {
-		path := filepath.Join(folder, fmt.Sprintf("%s-%04d.der", word, i+1))
-		if err := newFile(path, der); err != nil {
-			return paths, err
-		}
-		paths = append(paths, path)
+	for _, f := range files {
+		document.Files = append(document.Files, f.path)
+		s.say("%s", printable.Text(f.path))
 	}
-	return paths, nil
+	switch {
+	case list.Err != nil:
+		return exitYes, failed("%w", list.Err)
+	case len(files) == 0:
+		s.say("no certificate is in it")
+		return exitNo, nil
+	}
+	return exitYes, nil
 }
 
 type testDocument struct {
@@ -224,7 +236,7 @@ func (s *session) runTest(paths []string, document *testDocument) (int, error) {
 	if len(paths) == 0 {
 		return exitYes, usage("no certificate named")
 	}
-	enrolled, _, err := s.readList(&document.envelope, shimList{of: mokList})
+	enrolled, _, err := s.readList(&document.envelope, trustedList)
 	if err != nil {
 		return exitYes, err
 	}
@@ -318,6 +330,7 @@ func (s *session) sbatList() *cli.Command {
 			data, err := efivars.ReadTable(s.machine.Files, "SbatLevelRT")
 			if err != nil {
 				_, data, err = s.machine.Variables.Get(mok.Variable("SbatLevelRT"))
+				err = unread(err)
 			}
 			if errors.Is(err, efivars.ErrNotFound) {
 				err = fmt.Errorf("%w: shim left no SbatLevelRT: it did not start this system, or is older than 15.3", mok.ErrCannotTell)

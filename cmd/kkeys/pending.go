@@ -60,14 +60,11 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 	}
 	course := s.course(&document.envelope)
 	pending := course.Pending
-	for _, gap := range pending.NotSeen {
-		if errors.Is(gap.Err, efivars.ErrNotSupported) {
-			return exitYes, gap.Err
-		}
-		document.missing(gap.Source, gap.Err)
+	if err := s.look(); errors.Is(err, efivars.ErrNotSupported) || errors.Is(err, efivars.ErrNotMounted) {
+		return exitYes, err
 	}
-	if pending.TimeoutErr != nil {
-		document.missing(mok.Timeout.Name, pending.TimeoutErr)
+	for _, gap := range pending.NotSeen {
+		document.missing(gap.Source, gap.Err)
 	}
 	for _, r := range pending.Requests {
 		document.Requests = append(document.Requests, describeRequest(r))
@@ -78,7 +75,7 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 		s.sayRequest(r)
 	}
 	for _, orphan := range pending.Orphans {
-		s.say("%s: a left-over password without a request; `kkeys cancel` removes it", orphan)
+		s.say("%s: a left-over password without a request; `sudo kkeys cancel` removes it", orphan)
 	}
 	if pending.Timeout != nil {
 		s.say("MokManager waits %d seconds for a key (-1: for ever)", *pending.Timeout)
@@ -90,7 +87,7 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 	switch {
 	case len(pending.Requests)+len(pending.Orphans) > 0:
 		return exitYes, nil
-	case len(pending.NotSeen) > 0 || pending.TimeoutErr != nil:
+	case len(pending.NotSeen) > 0:
 		return exitUnsure, nil
 	}
 	s.say("nothing is pending")

@@ -92,21 +92,18 @@ func (r *staging) run(subjects func(*staging) error) error {
 	} else if r.c.NArg() > 0 {
 		return usage("%s takes no arguments", r.command)
 	}
-	chain, passed := r.machine.NextBoot()
-	for _, entry := range passed {
-		r.caution("boot order: " + entry)
+	if err := r.look(); err != nil { // then nothing else can be told
+		r.refuseAll(err)
+		return err
 	}
-	if slices.Contains([]mok.Kind{mok.Block, mok.Delete, mok.Reset}, r.wish.Kind) {
-		var unseen []machine.NotSeen
-		chain.Programs, unseen = r.machine.Started(chain)
-		for _, gap := range unseen {
-			r.caution(fmt.Sprintf("whether this machine starts with it cannot be told of %s: %v", gap.Source, gap.Err))
-		}
-	}
-	facts := mok.ReadFacts(r.machine.Variables, r.machine.Files, chain, r.machine.Vendor())
+	facts := r.facts()
 	plan, err := mok.NewPlan(facts, r.wish)
 	if err != nil {
 		return r.judge(err)
+	}
+	if err := r.mayStage(); err != nil {
+		r.refuseAll(err)
+		return err
 	}
 	for _, one := range facts.Erased(r.wish.Kind) { // it tells afterwards whether a reset was done
 		r.asked = append(r.asked, mok.NewAsked(one.Signatures[0].Data, "", "", ""))
@@ -122,6 +119,22 @@ func (r *staging) run(subjects func(*staging) error) error {
 		return nil
 	}
 	return r.stage(plan)
+}
+
+// facts gathers all that the wish is judged by.
+func (r *staging) facts() mok.Facts {
+	chain, passed := r.machine.NextBoot()
+	for _, entry := range passed {
+		r.caution("boot order: " + entry)
+	}
+	if slices.Contains([]mok.Kind{mok.Block, mok.Delete, mok.Reset}, r.wish.Kind) {
+		var unseen []machine.NotSeen
+		chain.Programs, unseen = r.machine.Started(chain)
+		for _, gap := range unseen {
+			r.caution(fmt.Sprintf("whether this machine starts with it cannot be told of %s: %v", gap.Source, gap.Err))
+		}
+	}
+	return mok.ReadFacts(r.machine.Variables, r.machine.Files, chain, r.machine.Vendor())
 }
 
 // seconds are those that MokTimeout can hold: shim counts them in 16 bits.
@@ -181,7 +194,7 @@ func (r *staging) stage(plan *mok.Plan) error {
 	}
 	r.document.Staged, r.document.Password = true, generated
 	if generated != "" {
-		r.unshown = fmt.Sprintf("the request is staged, and nobody has seen its password: take it back with `kkeys cancel %s`", kindWord(r.wish.Kind))
+		r.unshown = fmt.Sprintf("the request is staged, and nobody has seen its password: take it back with `sudo kkeys cancel %s`", kindWord(r.wish.Kind))
 	}
 	r.keepReceipt(before)
 	r.describe(plan)
@@ -193,11 +206,8 @@ func (r *staging) stage(plan *mok.Plan) error {
 	return nil
 }
 
-// confirm makes sure that it can be written and is wanted, and gets the password.
+// confirm makes sure that it is wanted, and gets the password.
 func (r *staging) confirm() (secret mok.Secret, generated string, err error) {
-	if err := r.writable(); err != nil {
-		return nil, "", err
-	}
 	if r.prompt != nil && !r.c.Bool("yes") {
 		question := r.question
 		if n := len(r.document.Requests); n > 0 {

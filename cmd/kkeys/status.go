@@ -8,11 +8,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"kkeys/efivars"
 	"kkeys/evidence"
 	"kkeys/internal/printable"
 	"kkeys/kernel"
 	"kkeys/keyring"
+	"kkeys/mok"
 	"kkeys/trust"
 )
 
@@ -104,17 +104,25 @@ func (s *session) runStatus(document *statusDocument, prove bool) int {
 	return exitYes
 }
 
-// statusOfFirmware fills in what the firmware and shim say. A machine without EFI has nothing to say, which is no gap.
-func (s *session) statusOfFirmware(document *statusDocument) {
-	if _, err := s.machine.Variables.List(); errors.Is(err, efivars.ErrNotSupported) {
-		return
+// firmwareGaps tells what of the firmware and shim could not be seen. Where no variable can be, that is one gap.
+func (s *session) firmwareGaps(document *statusDocument, gaps []mok.Gap) {
+	if err := s.look(); err != nil {
+		document.NotSeen = append(document.NotSeen, notSeen{"EFI variables", err.Error(), s.failure(err).Hint})
+		gaps = slices.DeleteFunc(gaps, func(g mok.Gap) bool { return strings.HasPrefix(g.Source, "efivars/") })
 	}
-	document.EFI = true
-	course := s.course(&document.envelope)
-	state, pending := course.State, course.Pending
-	for _, gap := range append(state.NotSeen, pending.NotSeen...) {
+	for _, gap := range gaps {
 		document.missing(gap.Source, gap.Err)
 	}
+}
+
+// statusOfFirmware fills in what the firmware and shim say. A machine without EFI has nothing to say, which is no gap.
+func (s *session) statusOfFirmware(document *statusDocument) {
+	if document.EFI = s.machine.EFI(); !document.EFI {
+		return
+	}
+	course := s.course(&document.envelope)
+	state, pending := course.State, course.Pending
+	s.firmwareGaps(document, slices.Concat(state.NotSeen, pending.NotSeen))
 	document.SecureBoot, document.SetupMode, document.Shim = boolOf(state.SecureBoot.Answer), boolOf(state.SetupMode.Answer), boolOf(state.Shim.Answer)
 	document.MOK.ValidationDisabled, document.MOK.TrustedByKernel = boolOf(state.ValidationDisabled.Answer), boolOf(state.Trusted.Answer)
 	document.MOK.DBIgnored = boolOf(state.IgnoreDB.Answer)

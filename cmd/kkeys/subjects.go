@@ -155,9 +155,9 @@ func (r *staging) fromList() error {
 		return usage("no certificate named: a file, a key id, or the SHA-256 of a certificate")
 	}
 	state, name := mok.ReadState(r.machine.Variables, r.machine.Files), "MokListRT"
-	list := state.Enrolled
+	list, corrupt := state.Enrolled, mok.ErrCorruptList
 	if r.wish.Kind == mok.Unblock {
-		list, name = state.Blocked, "MokListXRT"
+		list, name, corrupt = state.Blocked, "MokListXRT", mok.ErrCorruptBlocklist
 	}
 	var listed []*certs.Certificate
 	for _, der := range list.Certificates() {
@@ -168,7 +168,11 @@ func (r *staging) fromList() error {
 	return r.each(r.c.Args().Slice(), func(arg string) (*certs.Certificate, string, error) {
 		if id := strings.ToLower(strings.ReplaceAll(arg, ":", "")); len(id) >= idMin && strings.Trim(id, "0123456789abcdef") == "" {
 			if _, err := os.Stat(arg); err != nil {
-				c, err := byID(listed, id, name)
+				err := r.toSearch(state, list, name, corrupt)
+				var c *certs.Certificate
+				if err == nil {
+					c, err = byID(listed, id, name)
+				}
 				if err != nil {
 					return nil, "", fmt.Errorf("%s: %w", arg, err)
 				}

@@ -66,7 +66,7 @@ func (s *session) runUEFI(c *cli.Context, document *uefiDocument) (int, error) {
 			chosen = append(chosen, firmwareNames[at])
 		}
 	}
-	if _, err := s.machine.Variables.List(); err != nil {
+	if err := s.look(); err != nil {
 		return exitYes, err
 	}
 	document.SecureBoot, document.SetupMode = s.firmwareFlag(&document.envelope, efivars.SecureBoot), s.firmwareFlag(&document.envelope, efivars.SetupMode)
@@ -152,7 +152,7 @@ func (s *session) sayLists(d firmwareLists, hashes bool) {
 		case key.Hash != nil && !hashes:
 			counted++
 		case key.Hash != nil:
-			s.say("  hash %s (%s)", *key.Hash, key.Type)
+			s.say("  hash %s (%s)", *key.Hash, typeWord(key.Type))
 		default:
 			s.say("  a certificate that cannot be decoded")
 		}

@@ -87,7 +87,7 @@ func (s *session) runUEFIEnroll(c *cli.Context, document *uefiEnrollDocument) er
 	if err != nil {
 		return err
 	}
-	if _, err := s.machine.Variables.List(); err != nil {
+	if err := s.look(); err != nil {
 		return err
 	}
 	if c.Bool("write") {
@@ -148,7 +148,10 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 	lists := map[efivars.Name]mok.List{}
 	for _, name := range firmwareNames[:4] {
 		lists[name] = mok.ReadFirmwareList(s.machine.Variables, name)
-		if err := lists[name].Err; err != nil {
+		switch err := lists[name].Err; {
+		case errors.Is(err, efivars.ErrDenied):
+			return nil, unread(fmt.Errorf("%s: %w", name.Name, err))
+		case err != nil:
 			return nil, failed("%s: %w", name.Name, err)
 		}
 	}
