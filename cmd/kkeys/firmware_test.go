@@ -48,7 +48,7 @@ func TestMayNotLook(t *testing.T) {
 		store func(*efivarstest.Memory) efivars.Store
 	}{
 		{"mok list", none}, {"mok blocklist list", none}, {"mok sbat list", none}, {"mok export", none}, {"mok test FILE", none}, {"uefi", none},
-		{"cancel", none}, {"enroll FILE --dry-run", none}, {"unenroll FILE --dry-run", none}, {"unenroll 00112233 --dry-run", none}, {"mok timeout 60", none},
+		{"pending", none}, {"status", none}, {"cancel", none}, {"enroll FILE --dry-run", none}, {"unenroll FILE --dry-run", none}, {"unenroll 00112233 --dry-run", none}, {"mok timeout 60", none},
 		{"mok list", one(listed)}, {"mok blocklist list", one(blocked)}, {"mok sbat list", one(sbat)}, {"mok export", one(listed)}, {"mok test FILE", one(listed)},
 		{"unenroll 00112233 --dry-run", one(listed)}, {"mok blocklist unenroll 00112233 --dry-run", one(blocked)},
 	} {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,7 +59,7 @@ func (s *session) runPending(c *cli.Context, document *pendingDocument) (int, er
 	}
 	course := s.course(&document.envelope)
 	pending := course.Pending
-	if err := s.look(); errors.Is(err, efivars.ErrNotSupported) || errors.Is(err, efivars.ErrNotMounted) {
+	if err := s.look(); codeOf(err) == exitUnsure { // one reason, not one for each variable
 		return exitYes, err
 	}
 	for _, gap := range pending.NotSeen {
