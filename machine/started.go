@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"debug/pe"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -10,6 +11,9 @@ import (
 
 	"kkeys/mok"
 )
+
+// errNotHeld: a recording keeps of the kernel's image only the certificates in it.
+var errNotHeld = errors.New("a recording does not hold the kernel's program")
 
 // Started finds what shim starts on this machine: the programs beside the shim of the next boot, and the running kernel. unseen are those that
 // could not be read.
@@ -58,7 +62,10 @@ func (m *Machine) signedProgram(p string) (mok.Program, error) {
 		return one, fmt.Errorf("%w: it has more than %d MiB", errNotJudged, loaderMax>>20)
 	}
 	program, err := pe.NewFile(bytes.NewReader(data))
-	if err != nil {
+	switch {
+	case err != nil && m.state == nil:
+		return one, errNotHeld
+	case err != nil:
 		return one, err
 	}
 	defer program.Close()

@@ -37,15 +37,16 @@ func (m *Machine) SealedDisks() (names []string, err error) {
 	return names, lines.Err()
 }
 
-// SerialConsole is the serial line that the kernel uses as a console (/sys/class/tty/console/active), empty when there is none. A machine that
-// has one may have nobody in front of a screen.
+// SerialConsole is the serial line that the kernel uses as a console (/sys/class/tty/console/active) and that firmware, and so MokManager, can show
+// itself on: a UART of a PC or an Arm machine, and not the hypervisor's hvc, for which firmware has no driver. Empty when there is none. A machine
+// that has one may have nobody in front of a screen.
 func (m *Machine) SerialConsole() string {
 	active, err := m.line("sys/class/tty/console/active")
 	if err != nil {
 		return ""
 	}
 	for name := range strings.FieldsSeq(active) {
-		for _, serial := range []string{"ttyS", "ttyAMA", "hvc", "ttymxc", "ttySC"} {
+		for _, serial := range []string{"ttyS", "ttyAMA"} {
 			if strings.HasPrefix(name, serial) {
 				return name
 			}

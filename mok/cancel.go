@@ -35,7 +35,7 @@ func Cancel(store efivars.Store, which ...Kind) (Cancelled, error) {
 		if !k.valid() {
 			return Cancelled{}, fmt.Errorf("%w: kind %d", efivars.ErrInvalid, int(k))
 		}
-		if err := done.cancel(store, k); err != nil {
+		if err := done.cancel(store, k, which); err != nil {
 			errs = append(errs, fmt.Errorf("cancel %s: %w", k, err))
 		}
 	}
@@ -47,11 +47,19 @@ func Cancel(store efivars.Store, which ...Kind) (Cancelled, error) {
 	return done, errors.Join(errs...)
 }
 
-func (c *Cancelled) cancel(store efivars.Store, k Kind) error {
-	request, auth := kindNames[k].request, kindNames[k].auth
+// cancel takes back a request of kind k, one of which.
+func (c *Cancelled) cancel(store efivars.Store, k Kind, which []Kind) error {
+	request, auth, alone := kindNames[k].request, kindNames[k].auth, k
 	for owner, reset := range resets { // they share a password, which alone is the reset
 		if k != owner && k != reset {
 			continue
+		}
+		if slices.Contains(which, owner) && slices.Contains(which, reset) { // then both go, whatever the request holds
+			if k == reset {
+				return nil
+			}
+			alone = reset
+			break
 		}
 		asked, err := read(store, Variable(kindNames[owner].request))
 		if err != nil || asked.there != (k == owner) {
@@ -72,8 +80,11 @@ func (c *Cancelled) cancel(store efivars.Store, k Kind) error {
 			removed = append(removed, name)
 		}
 	}
-	if len(removed) > 0 {
+	switch {
+	case slices.Contains(removed, request):
 		c.Kinds = append(c.Kinds, k)
+	case len(removed) > 0:
+		c.Kinds = append(c.Kinds, alone)
 	}
 	return nil
 }

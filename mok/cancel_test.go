@@ -121,6 +121,31 @@ func TestCancelKeepsTimeout(t *testing.T) {
 	}
 }
 
+// A request that cannot be read is taken back all the same where nothing depends on what it is.
+func TestCancelUnreadable(t *testing.T) {
+	for _, which := range [][]mok.Kind{nil, {mok.Reset, mok.Enroll}} {
+		m := withRequests("MokNew", "MokAuth")
+		done, err := mok.Cancel(torn{m}, which...)
+		if err != nil || strings.Join(done.Removed, " ") != "MokAuth MokNew" || !slices.Equal(done.Kinds, []mok.Kind{mok.Enroll}) {
+			t.Errorf("%v: %+v, %v", which, done, err)
+		}
+	}
+	if done, err := mok.Cancel(torn{withRequests("MokNew", "MokAuth")}, mok.Reset); err == nil || len(done.Removed) > 0 {
+		t.Errorf("whether it is a reset is not known: %+v, %v", done, err)
+	}
+}
+
+// torn has a MokNew that no reader takes.
+type torn struct{ *efivarstest.Memory }
+
+func (s torn) Get(n efivars.Name) (efivars.Attributes, []byte, error) {
+	attributes, data, err := s.Memory.Get(n)
+	if n.Name == "MokNew" && err == nil {
+		return 0, nil, efivars.ErrCorrupt
+	}
+	return attributes, data, err
+}
+
 // blind cannot read MokNew.
 type blind struct{ *efivarstest.Memory }
 

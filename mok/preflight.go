@@ -56,8 +56,8 @@ func (p Program) by(one efivars.SignatureList) bool {
 type Facts struct {
 	State   State
 	Pending Pending
-	// Forbidden is the firmware's dbx.
-	Forbidden List
+	// Allowed and Forbidden are the firmware's db and dbx.
+	Allowed, Forbidden List
 	// Space is the firmware's storage; SpaceErr says why it could not be asked.
 	Space    efivars.Space
 	SpaceErr error
@@ -80,7 +80,8 @@ func ReadFacts(store efivars.Store, root fs.FS, boot BootChain, vendor Vendor) F
 	if unlock, err := exclusive(store); err == nil {
 		defer unlock()
 	}
-	f := Facts{State: ReadState(store, root), Pending: ReadPending(store), Forbidden: ReadFirmwareList(store, efivars.DBX), Boot: boot, Vendor: vendor}
+	f := Facts{State: ReadState(store, root), Pending: ReadPending(store), Boot: boot, Vendor: vendor}
+	f.Allowed, f.Forbidden = ReadFirmwareList(store, efivars.DB), ReadFirmwareList(store, efivars.DBX)
 	f.Space, f.SpaceErr = store.Space()
 	return f
 }
@@ -117,6 +118,9 @@ func (f Facts) Preflight(w Wish) error {
 		f.checkReset(r, w.Kind)
 	case Validation, UseDB, TrustList:
 		f.checkSwitch(r, w)
+		if w.Kind == UseDB && !w.On {
+			f.checkWithoutDB(r)
+		}
 	}
 	if w.Timeout != nil {
 		if _, err := TimeoutData(*w.Timeout); err != nil {

@@ -76,6 +76,7 @@ func TestPreflight(t *testing.T) {
 		"room unknown":      {func(f *mok.Facts) { f.Space = efivars.Space{} }, [][]byte{fresh}, nil, nil},
 		"beyond 30 KiB":     {nil, [][]byte{der(31000)}, nil, []error{mok.ErrTooLarge}},
 		"firmware's limit":  {func(f *mok.Facts) { f.State.Variables = mok.VariableInfo{"bs_rt_max_var_sz": 2000} }, [][]byte{fresh}, nil, []error{mok.ErrTooLarge}},
+		"limit of zero":     {func(f *mok.Facts) { f.State.Variables = mok.VariableInfo{"bs_rt_max_var_sz": 0} }, [][]byte{fresh}, nil, nil}, // shim's word for not known
 		"firmware has room": {func(f *mok.Facts) { f.State.Variables = mok.VariableInfo{"bs_rt_max_var_sz": 40000} }, [][]byte{der(31000)}, nil, nil},
 		"blocked": {func(f *mok.Facts) {
 			f.State.Blocked.Lists = []efivars.SignatureList{efivars.X509List(efivars.Shim, fresh)}
@@ -119,6 +120,44 @@ func TestPreflight(t *testing.T) {
 		cannot := slices.Contains(test.want, mok.ErrCannotTell)
 		if errors.Is(err, mok.ErrCannotTell) != cannot || errors.Is(err, mok.ErrRefused) == cannot {
 			t.Errorf("%s is in the wrong family: %v", why, err)
+		}
+	}
+}
+
+// Ignoring db is refused where nothing else vouches for what this machine starts with.
+func TestPreflightIgnoreDB(t *testing.T) {
+	signer, other := certtest.SelfSigned(t, "signer").DER, certtest.SelfSigned(t, "other").DER
+	lists := func(ders ...[]byte) (all []efivars.SignatureList) {
+		for _, der := range ders {
+			all = append(all, efivars.X509List(efivars.Shim, der))
+		}
+		return all
+	}
+	program := mok.Program{Path: "/efi/mmx64.efi", Signers: [][]byte{signer}, Digest: make([]byte, 32)}
+	byHash := []efivars.SignatureList{{Type: efivars.SHA256, Signatures: []efivars.Signature{{Data: program.Digest}}}}
+	for name, test := range map[string]struct {
+		change func(*mok.Facts)
+		on     bool
+		want   error
+	}{
+		"only db":                {func(f *mok.Facts) {}, false, mok.ErrStarts},
+		"only db, by hash":       {func(f *mok.Facts) { f.Allowed.Lists = byHash }, false, mok.ErrStarts},
+		"db is not known":        {func(f *mok.Facts) { f.Allowed = mok.List{Err: syscall.EIO} }, false, mok.ErrStarts},
+		"db on":                  {func(f *mok.Facts) { f.State.IgnoreDB.Answer = evidence.Yes }, true, nil},
+		"its vendor":             {func(f *mok.Facts) { f.Vendor.Allowed = [][]byte{other, signer} }, false, nil},
+		"another vendor":         {func(f *mok.Facts) { f.Vendor.Allowed = [][]byte{other} }, false, mok.ErrStarts},
+		"enrolled":               {func(f *mok.Facts) { f.State.Enrolled.Lists = lists(other, signer) }, false, nil},
+		"enrolled by hash":       {func(f *mok.Facts) { f.State.Enrolled.Lists = byHash }, false, nil},
+		"what is enrolled?":      {func(f *mok.Facts) { f.State.Enrolled = mok.List{} }, false, mok.ErrCannotTell},
+		"nothing vouches for it": {func(f *mok.Facts) { f.Allowed.Lists = lists(other) }, false, nil},
+	} {
+		f := facts(machine())
+		f.State.IgnoreDB = evidence.Reading{Answer: evidence.No}
+		f.Allowed.Lists, f.Allowed.Err = lists(signer), nil
+		f.Boot.Programs = []mok.Program{program}
+		test.change(&f)
+		if err := f.Preflight(mok.Wish{Kind: mok.UseDB, On: test.on}); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
 		}
 	}
 }

@@ -190,6 +190,23 @@ func (f Facts) checkSwitch(r *Refusal, w Wish) {
 	}
 }
 
+// checkWithoutDB refuses to ignore db where this machine starts with a program for which nothing else vouches; without MokManager the switch
+// could not even be taken back. What db does not vouch for either starts no worse than before.
+func (f Facts) checkWithoutDB(r *Refusal) {
+	enrolled := f.State.Enrolled
+	for _, p := range f.Boot.Programs {
+		switch {
+		case slices.ContainsFunc(f.Vendor.Allowed, func(der []byte) bool { return p.by(efivars.X509List(efivars.Shim, der)) }):
+		case slices.ContainsFunc(apart(enrolled.Lists), p.by): // shim shows its vendor's certificates there too
+		case f.Allowed.Err == nil && !slices.ContainsFunc(apart(f.Allowed.Lists), p.by):
+		case !enrolled.Seen() || enrolled.Err != nil:
+			r.add(ErrCannotTell, nil, "whether anything but the firmware's db vouches for %s: MokListRT was not seen, or not whole", p.Path)
+		default:
+			r.add(ErrStarts, nil, "nothing but the firmware's db vouches for %s", p.Path)
+		}
+	}
+}
+
 // Switch tells whether a switch is on, as a machine has it when nobody has changed it: shim validates, uses the firmware's db, and lets the
 // kernel trust its list.
 func (s State) Switch(k Kind) evidence.Reading {

@@ -85,8 +85,8 @@ type (
 	}
 )
 
-// NewReceipt is a receipt for a wish staged now. A boot that is no boot_id is taken for unknown. Of more certificates than a receipt holds the
-// first are kept.
+// NewReceipt is a receipt for a wish staged now. A boot that is no boot_id is taken for unknown. A certificate that is named twice, as MokManager
+// stores one that is enrolled twice, stands in it once. Of more than a receipt holds the first are kept.
 func NewReceipt(w Wish, now time.Time, boot string, certificates ...Asked) Receipt {
 	if !bootID.MatchString(boot) {
 		boot = ""
@@ -95,8 +95,14 @@ func NewReceipt(w Wish, now time.Time, boot string, certificates ...Asked) Recei
 	if w.Kind.resets() {
 		most = resetMax
 	}
-	certificates = certificates[:min(len(certificates), most)]
-	return Receipt{Kind: w.Kind, Time: now.UTC().Truncate(time.Second), Boot: boot, Wish: w.words(), Certificates: certificates}
+	var once []Asked
+	for _, a := range certificates {
+		if !slices.ContainsFunc(once, func(o Asked) bool { return o.SHA256 == a.SHA256 }) {
+			once = append(once, a)
+		}
+	}
+	once = once[:min(len(once), most)]
+	return Receipt{Kind: w.Kind, Time: now.UTC().Truncate(time.Second), Boot: boot, Wish: w.words(), Certificates: once}
 }
 
 // NewAsked describes a certificate or a hash for a receipt. What of its name would not be printed is replaced, and a long one is cut; a key id

@@ -104,7 +104,7 @@ func (c Course) other(r Receipt, a *Asked) Fate {
 	default:
 		f.Outcome = Declined
 		f.Evidence = asked + ", in an earlier boot, and it is neither so nor pending: it was declined, nobody pressed a key in time, the password was " +
-			"wrong, the firmware could not store it, or it was undone again; which of these, nothing remembers"
+			"wrong, MokManager was cut short (the power failed), the firmware could not store it, or it was undone again; which of these, nothing remembers"
 	}
 	return f
 }

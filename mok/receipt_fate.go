@@ -248,7 +248,8 @@ func (c enrolling) gone() Fate {
 	default:
 		f.Outcome = Declined
 		f.Evidence = "kkeys asked for it " + c.asked.when() + ", in an earlier boot, and it is neither enrolled nor pending: it was declined, nobody pressed a " +
-			"key in time, the password was wrong, the firmware could not store it, or it was enrolled and deleted again; which of these, nothing remembers"
+			"key in time, the password was wrong, MokManager was cut short (the power failed) and its \"" + menu[Reset] + "\" was passed over at the boot after that, " +
+			"the firmware could not store it, or it was enrolled and deleted again; which of these, nothing remembers"
 		if unread := c.unread(kindNames[Reset].auth); unread != "" {
 			f.Evidence += "; whether its password is left could not be read: " + unread
 		}

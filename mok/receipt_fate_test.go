@@ -76,7 +76,7 @@ func TestFate(t *testing.T) {
 		"pending, the list damaged":            {with("MokListRT", []byte("damaged"), "MokNew", keyList(mine), "MokAuth", record), list(ask(now, mine)), now, mok.Waiting, ""},
 		"pending, booted without shim":         {noShim("MokNew", keyList(mine), "MokAuth", record), list(ask(earlier, mine)), now, mok.WaitingStill, "without shim"},
 		"pending since an earlier boot":        {pending(), list(ask(earlier, mine)), now, mok.WaitingStill, "in an earlier boot|kexec"},
-		"declined":                             {machine(), list(ask(earlier, mine)), now, mok.Declined, "it was declined, nobody pressed a key in time, the password was wrong|deleted again"},
+		"declined":                             {machine(), list(ask(earlier, mine)), now, mok.Declined, "it was declined, nobody pressed a key in time, the password was wrong, MokManager was cut short (the power failed) and its \"Reset MOK\" was passed over|deleted again"},
 		"declined, and another pending":        {with("MokNew", keyList(other), "MokAuth", record), list(ask(earlier, mine)), now, mok.Declined, ""},
 		"declined twice":                       {machine(), list(ask(earlier, mine), ask(earlier, mine, other)), now, mok.Declined, ""},
 		"declined, password not readable":      {unreadable{machine(), "MokAuth"}, list(ask(earlier, mine)), now, mok.Declined, "whether its password is left could not be read"},

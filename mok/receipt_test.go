@@ -66,6 +66,19 @@ func TestReceiptsForm(t *testing.T) {
 	}
 }
 
+// MokManager stores a key that is enrolled twice: a reset names it twice, and the receipt once.
+func TestReceiptOnce(t *testing.T) {
+	ders := [][]byte{der(900), der(900)}
+	for n := range 20 {
+		ders = append(ders, der(901+n))
+	}
+	r := receipt(mok.Reset, earlier, ders...)
+	if len(r.Certificates) != 16 || r.Certificates[1].SHA256 != sha256.Sum256(der(901)) {
+		t.Errorf("%d certificates", len(r.Certificates))
+	}
+	encoded(t, r)
+}
+
 // hostile is what must be refused, each made from a good file by one change.
 func hostile(t testing.TB) map[string][]byte {
 	good := string(encoded(t, receipt(mok.Enroll, earlier, der(900)), receipt(mok.Reset, earlier)))

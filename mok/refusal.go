@@ -58,7 +58,7 @@ var (
 	ErrNotListed = errors.New("not in the list")
 	// ErrVendor: it is built into shim by its vendor.
 	ErrVendor = errors.New("built into shim by its vendor")
-	// ErrStarts: shim starts a program of this machine because of it, and would no longer.
+	// ErrStarts: shim starts a program of this machine because of it (a key, a hash, the firmware's db), and would no longer.
 	ErrStarts = errors.New("this machine starts with it")
 	// ErrNoChange: it is so already, and MokManager would fail.
 	ErrNoChange = errors.New("nothing would change")

@@ -33,10 +33,11 @@ func ParseVariableInfo(b []byte) (VariableInfo, error) {
 }
 
 // listLimit is the largest MokList that the firmware stores, and whether it is known. shim's labels bs_rt and bs_nv are
-// exchanged: the one named bs_rt has the numbers for non-volatile variables with boot access only, which MokList is.
+// exchanged: the one named bs_rt has the numbers for non-volatile variables with boot access only, which MokList is. shim writes 0 where the
+// firmware did not answer (QueryVariableInfo failed), which is no limit.
 func (v VariableInfo) listLimit() (int, bool) {
 	n, ok := v["bs_rt_max_var_sz"]
-	if !ok || n > 1<<30 {
+	if !ok || n == 0 || n > 1<<30 {
 		return 0, false
 	}
 	return int(n), true

@@ -127,7 +127,7 @@ func (r *staging) facts() mok.Facts {
 	for _, entry := range passed {
 		r.caution("boot order: " + entry)
 	}
-	if slices.Contains([]mok.Kind{mok.Block, mok.Delete, mok.Reset}, r.wish.Kind) {
+	if slices.Contains([]mok.Kind{mok.Block, mok.Delete, mok.Reset}, r.wish.Kind) || r.wish.Kind == mok.UseDB && !r.wish.On {
 		var unseen []machine.NotSeen
 		chain.Programs, unseen = r.machine.Started(chain)
 		for _, gap := range unseen {
