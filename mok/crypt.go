@@ -98,7 +98,7 @@ func AuthFromCrypt(s string) (Auth, error) {
 		if len(scheme) > 8 {
 			return Auth{}, fmt.Errorf("%w: no scheme between its first two $ signs", ErrHashString)
 		}
-		return Auth{}, fmt.Errorf("%w: scheme $%q$; use $6$ (SHA-512-crypt) or $5$", ErrMethod, scheme)
+		return Auth{}, fmt.Errorf("%w: scheme $%s$; use $6$ (SHA-512-crypt) or $5$", ErrMethod, scheme)
 	default:
 		return Auth{}, fmt.Errorf("%w: it does not begin with $6$ or $5$", ErrHashString)
 	}

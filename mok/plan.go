@@ -85,7 +85,7 @@ func NewPlan(f Facts, w Wish) (*Plan, error) {
 // timeoutToKeep is the MokTimeout that is there already, nil when there is none. One with which MokManager would lose the request makes way for
 // shim's own ten seconds, and that is told.
 func (p Pending) timeoutToKeep() (seconds *int32, trap string) {
-	usual := int32(usualTimeout)
+	usual := int32(UsualTimeout)
 	switch {
 	case p.TimeoutErr != nil:
 		return &usual, fmt.Sprintf("the timeout that is there is damaged (%v): it becomes %d seconds", p.TimeoutErr, usual)
@@ -110,10 +110,18 @@ func (p *Plan) write(name string, data []byte, secret bool) {
 	p.Writes = append(p.Writes, Write{Name: Variable(name), Attributes: Attributes, Size: size, data: data, secret: secret})
 }
 
+// number is a number with its noun.
+func number(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
 func (p *Plan) warn(f Facts, w Wish, request int) {
 	warn := func(format string, args ...any) { p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...)) }
 	if p.Merged > 0 {
-		warn("the new password replaces that of %d pending key(s)", p.Merged)
+		warn("the new password replaces that of %s", number(p.Merged, "pending key", "pending keys"))
 	}
 	if list := f.State.Enrolled.Size + request + listOverhead; w.Kind == Enroll && list > variableSoft {
 		if _, known := f.State.Variables.listLimit(); !known {
@@ -133,7 +141,7 @@ func (p *Plan) warn(f Facts, w Wish, request int) {
 		warn("%s", text)
 	}
 	if w.Kind.resets() {
-		warn("this erases all that was ever added to the list: %d entries that can be seen", len(f.Erased(w.Kind)))
+		warn("this erases all that was ever added to the list: %s that can be seen", number(len(f.Erased(w.Kind)), "entry", "entries"))
 	}
 	gone := f.Erased(w.Kind)
 	if w.Kind == Delete {

@@ -33,7 +33,11 @@ func (f Facts) checkSubjects(r *Refusal, w Wish) {
 	adds := w.Kind == Enroll || w.Kind == Block
 	for i, one := range lists {
 		if why := unusable(one); why != "" {
-			r.about(i, ErrNotDER, "%s", why)
+			sentinel := ErrNotDER
+			if one.Type != efivars.X509 {
+				sentinel = ErrNotHash
+			}
+			r.about(i, sentinel, "%s", why)
 			continue
 		}
 		times := count(list.Lists, one)
@@ -106,10 +110,10 @@ func unusable(one efivars.SignatureList) string {
 	data := one.Signatures[0].Data
 	switch {
 	case one.Type == efivars.GUID{}:
-		return fmt.Sprintf("a hash of %d bytes; MokManager takes SHA-224, SHA-256, SHA-384 and SHA-512", len(data))
+		return fmt.Sprintf("it has %d bytes; MokManager takes SHA-224, SHA-256, SHA-384 and SHA-512", len(data))
 	case one.Type != efivars.X509:
 		if firstNonZero(data) < 0 {
-			return "a hash of zeros, which shim writes for an empty list"
+			return "all zeros, which shim writes for an empty list"
 		}
 	case len(data) < derLow:
 		return fmt.Sprintf("%d bytes, shim uses none under %d", len(data), derLow)

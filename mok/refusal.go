@@ -46,6 +46,8 @@ var (
 	ErrDuplicate = errors.New("given twice")
 	// ErrNotDER: not the form of a DER certificate that shim uses.
 	ErrNotDER = errors.New("not a DER certificate that shim would use")
+	// ErrNotHash: a hash that shim would never compare with anything.
+	ErrNotHash = errors.New("not a hash that shim would use")
 	// ErrTooLarge: larger than the firmware stores in one variable.
 	ErrTooLarge = errors.New("too large for the firmware")
 	// ErrNoSpace: the firmware's storage would be full.

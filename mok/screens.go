@@ -35,14 +35,14 @@ var questions = [kinds]map[bool]string{
 // fromDisk are the last items of every main menu.
 var fromDisk = []string{"Enroll key from disk", "Enroll hash from disk"}
 
-// usualTimeout is how long shim waits without MokTimeout, in seconds (MokManager.c, draw_countdown).
-const usualTimeout = 10
+// UsualTimeout is how long shim waits without MokTimeout, in seconds (MokManager.c, draw_countdown).
+const UsualTimeout = 10
 
 // screens are those of a wish with n entries to show, in MokManager's order.
 func (w Wish) screens(n int) []Screen {
 	var s []Screen
 	if w.Timeout == nil || *w.Timeout != -1 {
-		seconds := int32(usualTimeout)
+		seconds := int32(UsualTimeout)
 		if w.Timeout != nil {
 			seconds = *w.Timeout
 		}

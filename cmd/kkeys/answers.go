@@ -67,7 +67,7 @@ func (s *session) answers(c mok.Course) []answerDocument {
 			}
 			s.loaded(&d, a, c.State.Enrolled, *facts)
 		case mok.Declined, mok.Withdrawn:
-			d.Fix = known(again(a))
+			d.Fix = known(s.again(a))
 		case mok.Unconfirmable, mok.Interrupted:
 			d.Fix = known(fixes[trust.MendCancel])
 		case mok.Waiting, mok.WaitingStill:
@@ -126,7 +126,7 @@ func (s *session) whyUntold(facts trust.Facts, verdict trust.Verdict) string {
 }
 
 // again is the command that asks once more; empty when it cannot be made.
-func again(a mok.Answer) string {
+func (s *session) again(a mok.Answer) string {
 	blocklist := ""
 	if a.Receipt.Kind == mok.Block || a.Receipt.Kind == mok.Unblock {
 		blocklist = "mok blocklist "
@@ -160,13 +160,28 @@ func again(a mok.Answer) string {
 			words = blocklist + "hash " + map[bool]string{true: "enroll ", false: "delete "}[adds] + hash
 		case !adds:
 			words = blocklist + "unenroll " + hex.EncodeToString(a.Asked.SHA256[:8])
-		case a.Asked.File != "":
-			words = blocklist + "enroll " + argument(a.Asked.File)
 		default:
-			return ""
+			file := s.fileOf(*a.Asked)
+			if file == "" {
+				return ""
+			}
+			words = blocklist + "enroll " + argument(file)
 		}
 	}
 	return "sudo kkeys " + words
+}
+
+// fileOf is the file that a certificate came from, or where a tool on this machine keeps it; empty when it is in none.
+func (s *session) fileOf(a mok.Asked) string {
+	if a.File != "" && !strings.HasPrefix(a.File, "/dev/") { // receipts used to name pipes too
+		return a.File
+	}
+	for _, found := range s.machine.ToolCertificates() {
+		if sha256.Sum256(found.Certificate.Raw) == a.SHA256 {
+			return strings.TrimPrefix(found.Where, "file:")
+		}
+	}
+	return ""
 }
 
 // sayAnswers prints them; what is done and well is left to `kkeys list`.

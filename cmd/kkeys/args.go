@@ -17,7 +17,7 @@ type ordered struct {
 }
 
 // reorder moves flags before arguments, because the flag package stops at the first argument and would silently drop what follows:
-// `kkeys enroll cert.der --dry-run` must not enroll. Global flags may stand anywhere. What follows "--" is argument. Unknown flags
+// `kkeys enroll cert.der --dry-run` must not enroll. Global flags may stand anywhere. What follows "--" is argument, and so is a number below zero. Unknown flags
 // stay flags, so that parsing refuses them. Where help is asked for, arguments do not matter, which the package would take for topics of it; a word
 // that is no command stays one.
 func reorder(app *cli.App, args []string) ordered {
@@ -37,7 +37,7 @@ func reorder(app *cli.App, args []string) ordered {
 		case arg == "--":
 			rest = append(rest, args[i+1:]...)
 			i = len(args)
-		case len(arg) < 2 || arg[0] != '-':
+		case len(arg) < 2 || arg[0] != '-' || negative(arg):
 			at := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(arg) })
 			if at < 0 || len(rest) > 0 {
 				rest = append(rest, arg)
@@ -79,6 +79,11 @@ func reorder(app *cli.App, args []string) ordered {
 		o.args = append(append(o.args, "--"), rest...)
 	}
 	return o
+}
+
+// negative tells a number below zero, which no flag is named like.
+func negative(arg string) bool {
+	return len(arg) > 1 && arg[0] == '-' && strings.Trim(arg[1:], "0123456789") == ""
 }
 
 // apart takes switches of one letter apart that stand in one word, as in `sign-file -dp`; nil when they are none.

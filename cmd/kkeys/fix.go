@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
+	"kkeys/internal/printable"
 	"kkeys/trust"
 )
 
@@ -51,10 +55,41 @@ func argument(path string) string {
 	return shellWord(path)
 }
 
-// shellWord quotes a word for a shell, so that a hint can be pasted.
+// shellWord quotes a word for a shell, so that a hint can be pasted. A quote stands in double quotes, so that no backslash is needed; only what a
+// terminal would obey or hide takes the form $'…' with the octal numbers of its bytes, which bash, zsh and ksh read.
 func shellWord(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" {
 		return s
 	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	if printed(s) {
+		return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'"
+	}
+	var b strings.Builder
+	b.WriteString("$'")
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == '\'' || r == '\\' || !printed(s[:size]) {
+			for i := range size {
+				fmt.Fprintf(&b, `\%03o`, s[i])
+			}
+		} else {
+			b.WriteString(s[:size])
+		}
+		s = s[size:]
+	}
+	return b.String() + "'"
+}
+
+// printed tells whether a terminal shows a text as it is.
+func printed(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// pasted is a command as a terminal may show it. Its words are quoted already, so that nothing of it is escaped, least of all a backslash; one that
+// would move the cursor all the same is no command any more, and is shown as other text is.
+func pasted(command string) string {
+	if printed(command) {
+		return command
+	}
+	return printable.Text(command)
 }

@@ -23,7 +23,7 @@ func (s *session) mok() *cli.Command {
 			s.hashCommand("delete", mok.Delete, "ask MokManager to delete enrolled hashes")),
 		s.blocklist(),
 		s.stagingCommand(cli.Command{Name: "password", Usage: "ask MokManager to set a password of its own",
-			Description: "MokManager then asks for it whenever it starts, and waits for it without end. Whether one is set cannot be seen from here."},
+			Description: "Not a password for once: MokManager then asks for it whenever it starts, and waits for it without end, so keep it. It is typed once at the\nnext boot to set it. Whether one is set cannot be seen from here."},
 			mok.Wish{Kind: mok.Password, On: true}, "set its own password", nil),
 		s.stagingCommand(cli.Command{Name: "clear-password", Usage: "ask MokManager to give its own password up",
 			Description: "No other password is asked for here; MokManager asks for the one it has."},
@@ -94,6 +94,9 @@ func (s *session) change(setting mok.Setting, value string, data []byte, err err
 	if err == nil && (setting == mok.SbatPolicy || setting == mok.SSPPolicy) && bytes.Equal(data, []byte{mok.Policies["latest"]}) {
 		s.caution(&document.Warnings, "other systems and media on this machine may no longer start")
 	}
+	if err == nil && setting == mok.SbatPolicy && (bytes.Equal(data, []byte{mok.Policies["latest"]}) || bytes.Equal(data, []byte{mok.Policies["delete"]})) {
+		s.warnTPM(&document.Warnings, measuredSBAT)
+	}
 	if err == nil {
 		err = s.writable()
 	}
@@ -147,20 +150,22 @@ func (s *session) policyCommand(setting mok.Setting, of string) *cli.Command {
 func (s *session) timeoutCommand() *cli.Command {
 	return &cli.Command{Name: "timeout", Usage: "how long MokManager waits for a key at its next start", ArgsUsage: "SECONDS|default",
 		Description: "-1 is for ever; default is 10 seconds. It counts once. 0 is refused: with it a key in the first second loses the request.\n`kkeys enroll --timeout` does the same together with a request.",
-		UsageText:   "   kkeys mok timeout 60\n   kkeys mok timeout -- -1",
+		UsageText:   "   kkeys mok timeout 60\n   kkeys mok timeout -1",
 		Action: func(c *cli.Context) error {
 			word := c.Args().First()
-			var n int
-			if c.NArg() == 1 && (word == "default" || word == "10") {
-				return s.change(mok.MokTimeout, "default", nil, nil)
-			}
-			if _, err := fmt.Sscanf(word+"\n", "%d\n", &n); c.NArg() != 1 || err != nil {
+			if c.NArg() != 1 {
 				return s.change(mok.MokTimeout, "", nil, usage("say how many seconds, or default"))
 			}
-			narrow, err := seconds("timeout", n)
+			if word == "default" {
+				return s.change(mok.MokTimeout, word, nil, nil)
+			}
+			n, err := seconds("timeout", word)
+			if err == nil && n == mok.UsualTimeout {
+				return s.change(mok.MokTimeout, "default", nil, nil)
+			}
 			var data []byte
 			if err == nil {
-				data, err = mok.TimeoutData(narrow)
+				data, err = mok.TimeoutData(n)
 			}
 			return s.change(mok.MokTimeout, fmt.Sprint(n), data, err)
 		}}

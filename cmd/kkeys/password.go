@@ -16,7 +16,7 @@ import (
 // passwordFlags are the ways to give the password that MokManager will ask for, in the form that it wants.
 func passwordFlags(form mok.Form) []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "password-file", Usage: "read the one-time password from `FILE`, - for standard input"},
+		&cli.StringFlag{Name: "password-file", Usage: "read the password from `FILE`, - for standard input"},
 		&cli.StringFlag{Name: "hash-file", Usage: "read its hash from `FILE`: a $6$ or $5$ string as mkpasswd makes"},
 		&cli.BoolFlag{Name: "generate-password", Usage: "make one that types alike on QWERTY, AZERTY and QWERTZ keyboards, and show it once", DisableDefaultText: true},
 	}
@@ -55,6 +55,9 @@ func (s *session) checkPasswordFlags(c *cli.Context, form mok.Form) error {
 	}
 	if c.Bool("generate-password") && s.quiet {
 		return usage("--generate-password shows the password, --quiet shows nothing")
+	}
+	if c.Bool("generate-password") && s.unread {
+		return usage("--generate-password shows the password, and standard output is closed or %s", os.DevNull)
 	}
 	if len(given) == 0 && s.prompt == nil && !c.Bool("dry-run") {
 		return usage("no terminal to ask for the password on: use --password-file or --generate-password")

@@ -137,7 +137,7 @@ func describeSignature(kind efivars.GUID, data []byte) pendingKey {
 
 func (s *session) sayRequest(r pendingRequest) {
 	line := fmt.Sprintf("%s (%s)", r.Kind, r.Variable)
-	if r.Wish != nil {
+	if r.Wish != nil && *r.Wish != r.Kind {
 		line += ": " + *r.Wish
 	}
 	s.say("%s", line)

@@ -83,7 +83,7 @@ func (s *session) finish(document any, e *envelope, code int, err error) error {
 
 func (s *session) hint(command string) {
 	if command != "" {
-		fmt.Fprintf(s.err, "kkeys: hint: %s\n", printable.Text(command))
+		fmt.Fprintf(s.err, "kkeys: hint: %s\n", pasted(command))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ type staging struct {
 func (s *session) stagingCommand(command cli.Command, wish mok.Wish, question string, subjects func(*staging) error) *cli.Command {
 	command.Flags = slices.Concat(command.Flags, passwordFlags(wish.Form()), []cli.Flag{
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "check and show what would be written, write nothing", DisableDefaultText: true},
-		&cli.IntFlag{Name: "timeout", Usage: "let MokManager wait `SECONDS` for a key, -1 for ever", DefaultText: "10"},
+		&cli.StringFlag{Name: "timeout", Usage: "let MokManager wait `SECONDS` for a key, -1 for ever", DefaultText: "10"},
 		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask whether to go on", DisableDefaultText: true},
 	})
 	command.Action = func(c *cli.Context) error {
@@ -79,7 +80,7 @@ func (r *staging) run(subjects func(*staging) error) error {
 		return err
 	}
 	if r.c.IsSet("timeout") {
-		narrow, err := seconds("--timeout", r.c.Int("timeout"))
+		narrow, err := seconds("--timeout", r.c.String("timeout"))
 		if err != nil {
 			return err
 		}
@@ -111,7 +112,7 @@ func (r *staging) run(subjects func(*staging) error) error {
 	for _, text := range plan.Warnings {
 		r.caution(text)
 	}
-	r.warnMachine()
+	r.warnTPM(&r.document.Warnings, measured[r.wish.Kind])
 	if r.document.DryRun {
 		r.describe(plan)
 		r.sayRequests("would be staged")
@@ -137,10 +138,14 @@ func (r *staging) facts() mok.Facts {
 	return mok.ReadFacts(r.machine.Variables, r.machine.Files, chain, r.machine.Vendor())
 }
 
-// seconds are those that MokTimeout can hold: shim counts them in 16 bits.
-func seconds(name string, n int) (int32, error) {
-	if n < math.MinInt16 || n > math.MaxInt16 {
-		return 0, usage("%s %d: at most %d seconds", name, n, math.MaxInt16)
+// seconds reads those that MokTimeout can hold, in decimal: shim counts them in 16 bits.
+func seconds(name, word string) (int32, error) {
+	n, err := strconv.ParseInt(word, 10, 32)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax):
+		return 0, usage("%s %q: say how many seconds, in decimal; -1 is for ever", name, word)
+	case err != nil || n < math.MinInt16 || n > math.MaxInt16:
+		return 0, usage("%s %s: at most %d seconds", name, word, math.MaxInt16)
 	}
 	return int32(n), nil
 }
@@ -152,26 +157,6 @@ func (s *session) caution(warnings *[]string, text string) {
 	*warnings = append(*warnings, text)
 	if !s.json {
 		s.warn(text)
-	}
-}
-
-// warnMachine tells what the machine around shim makes of it.
-func (r *staging) warnMachine() {
-	if !r.machine.HasTPM() {
-		return
-	}
-	registers := "register 14"
-	if r.wish.Kind == mok.Validation {
-		registers = "registers 7 and 14"
-	}
-	disks, err := r.machine.SealedDisks()
-	switch {
-	case err != nil:
-		r.caution(fmt.Sprintf("this changes TPM %s: a disk whose key is bound to it will ask for its recovery key (/etc/crypttab: %v)", registers, err))
-	case len(disks) > 0:
-		r.caution(fmt.Sprintf("this changes TPM %s: have the recovery key at hand for %s, which the TPM unlocks", registers, strings.Join(disks, ", ")))
-	default:
-		r.caution(fmt.Sprintf("this changes TPM %s: a disk whose key is bound to it will ask for its recovery key", registers))
 	}
 }
 
@@ -200,7 +185,11 @@ func (r *staging) stage(plan *mok.Plan) error {
 	r.describe(plan)
 	r.sayRequests("staged")
 	if generated != "" {
-		r.say("\nPassword to type at the next boot, shown only now: %s", generated)
+		purpose := "Password to type at the next boot"
+		if r.wish.Kind == mok.Password {
+			purpose = "MokManager's own password, to type at the next boot and to keep"
+		}
+		r.say("\n%s, shown only now: %s", purpose, generated)
 	}
 	r.sayPlan()
 	return nil
@@ -239,17 +228,17 @@ func (r *staging) keepReceipt(before mok.Course) {
 	}
 }
 
-// judge gives each request the reason that is its own, or all reasons, and gives the reasons as errors that name the file.
+// judge gives each request the reason that is its own, or those that are about none, and gives the reasons as errors that name the file.
 func (r *staging) judge(err error) error {
 	var refusal *mok.Refusal
 	if !errors.As(err, &refusal) {
 		r.refuseAll(err)
 		return err
 	}
-	var reasons []error
+	var reasons, general []error
 	for _, reason := range refusal.Reasons {
 		if reason.Subject < 0 {
-			reasons = append(reasons, permission(reason))
+			reasons, general = append(reasons, permission(reason)), append(general, reason)
 			continue
 		}
 		request := &r.document.Requests[reason.Subject]
@@ -263,7 +252,7 @@ func (r *staging) judge(err error) error {
 			request.Action = "already-pending"
 		}
 	}
-	r.refuseAll(err)
+	refuseRest(r.document.Requests, general)
 	return several(reasons)
 }
 
@@ -287,6 +276,14 @@ func refuse(requests []requestDocument, err error) {
 	}
 }
 
+// refuseRest marks those of them for the reasons that are about none; without such a reason they are not done because of another.
+func refuseRest(requests []requestDocument, general []error) {
+	if len(general) > 0 {
+		refuse(requests, several(general))
+	}
+	refuse(requests, errSubject)
+}
+
 func (r *staging) describe(plan *mok.Plan) {
 	d := r.document
 	for _, w := range plan.Writes {
@@ -298,7 +295,7 @@ func (r *staging) describe(plan *mok.Plan) {
 			" here); the arrow keys move, carriage return (Enter) selects, and --timeout -1 makes it wait for you")
 	}
 	for _, screen := range plan.Screens {
-		step := screen.Title + ": " + screen.Do
+		step := strings.TrimSuffix(screen.Title, ":") + ": " + screen.Do
 		if len(screen.Items) > 0 {
 			step = fmt.Sprintf("%s (%s): %s", screen.Title, strings.Join(screen.Items, " | "), screen.Do)
 		}

@@ -65,12 +65,21 @@ func (r *staging) fromFiles() error {
 		if r.wish.Kind == mok.Enroll {
 			r.warnUnfit(path, c)
 		}
-		file, err := filepath.Abs(path)
-		if err != nil {
-			file = ""
-		}
-		return c, file, nil
+		return c, lasting(path), nil
 	})
+}
+
+// lasting is the absolute path of a file that can be read again, empty for a pipe and for standard input.
+func lasting(path string) string {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	file, err := filepath.Abs(path)
+	if err != nil {
+		return ""
+	}
+	return file
 }
 
 // toBlock reads certificate files, and tells where blocking does not reach.

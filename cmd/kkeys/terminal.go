@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -19,6 +20,8 @@ type streams struct {
 	out, err io.Writer
 	// terminal: standard output is one, so colours are welcome.
 	terminal bool
+	// unread: nobody reads standard output, since it is the null device; Go's runtime opens that in the place of one that was closed too.
+	unread bool
 	// environment looks up a variable.
 	environment func(string) string
 	// prompt asks on the terminal and gives the line typed, without echo for a secret; nil where there is no terminal to ask on.
@@ -45,6 +48,7 @@ func standardStreams() streams {
 		}()
 		return first, func() { signal.Stop(caught) }
 	}
+	s.unread = isNull(os.Stdout)
 	s.terminal = term.IsTerminal(int(os.Stdout.Fd()))
 	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())) {
 		lines := bufio.NewReader(os.Stdin)
@@ -60,29 +64,84 @@ func standardStreams() streams {
 	return s
 }
 
+// isNull tells whether a file is the null device.
+func isNull(file *os.File) bool {
+	it, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err == nil && os.SameFile(it, null)
+}
+
 var errInterrupted = errors.New("interrupted")
 
-// readSecretly reads a line without echo. Whoever interrupts it must get a terminal with echo back.
+// readSecretly reads a line without echo: from a raw terminal, since term.ReadPassword takes the end of input for nothing and reads on for ever.
+// Whoever interrupts it must get a terminal with echo back.
 func readSecretly() (string, error) {
 	fd := int(os.Stdin.Fd())
-	state, err := term.GetState(fd)
-	if err != nil {
-		return "", err
-	}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, endings...)
 	defer signal.Stop(interrupted)
+	state, err := term.MakeRaw(fd)
+	if err != nil {
+		return "", err
+	}
 	typed := make(chan func() (string, error), 1)
 	go func() {
-		secret, err := term.ReadPassword(fd)
-		typed <- func() (string, error) { return string(secret), err }
+		secret, err := readTyped(os.Stdin)
+		typed <- func() (string, error) { return secret, err }
 	}()
 	defer fmt.Fprintln(os.Stderr)
 	select {
 	case <-interrupted: // the other one goes on reading until the program ends, which is soon
 		return "", errors.Join(errInterrupted, term.Restore(fd, state))
 	case line := <-typed:
-		return line()
+		rerr := term.Restore(fd, state)
+		secret, err := line()
+		if err == nil {
+			err = rerr
+		}
+		return secret, err
+	}
+}
+
+// The keys that a raw terminal gives as bytes and does nothing about.
+const (
+	interruptKey = 'C' & 31
+	endKey       = 'D' & 31
+	backspaceKey = 'H' & 31
+	eraseKey     = 'U' & 31
+	quitKey      = '\\' & 31
+	deleteKey    = 127
+)
+
+// readTyped reads a line from a raw terminal, byte by byte, as what follows is for somebody else. The end of input is io.EOF, whatever was typed.
+func readTyped(from io.Reader) (string, error) {
+	var line []byte
+	for one := make([]byte, 1); ; {
+		n, err := from.Read(one)
+		if err == nil && n == 0 {
+			err = io.EOF
+		}
+		if err != nil {
+			return "", err
+		}
+		switch key := one[0]; key {
+		case '\r', '\n':
+			return string(line), nil
+		case endKey:
+			return "", io.EOF
+		case interruptKey, quitKey:
+			return "", errInterrupted
+		case backspaceKey, deleteKey:
+			_, last := utf8.DecodeLastRune(line)
+			line = line[:len(line)-last]
+		case eraseKey:
+			line = nil
+		default:
+			line = append(line, key)
+		}
 	}
 }
 

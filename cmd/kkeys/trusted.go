@@ -266,7 +266,7 @@ func (s *session) sayFix(command string) {
 	if s.elsewhere {
 		where = " (on that machine)"
 	}
-	s.say("  fix%s: %s", where, printable.Text(command))
+	s.say("  fix%s: %s", where, pasted(command))
 }
 
 // sayFixes gives the commands that mend what stands in the way, in the order of the gates.

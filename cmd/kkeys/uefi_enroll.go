@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"kkeys/certs"
 	"kkeys/efivars"
 	"kkeys/internal/printable"
+	"kkeys/machine"
 	"kkeys/mok"
 )
 
@@ -34,6 +37,7 @@ var (
 	errMicrosoft = errors.New("this machine's firmware has Microsoft's keys")
 	errSigner    = errors.New("the firmware would refuse the signature")
 	errUpdate    = errors.New("the firmware refused the update")
+	errWeak      = fmt.Errorf("%w: PK and KEK are there to sign with, and nothing here signs with another key than RSA of at least %d bits", mok.ErrRefused, signerBits)
 )
 
 func (s *session) uefiEnroll() *cli.Command {
@@ -49,14 +53,16 @@ func (s *session) uefiEnroll() *cli.Command {
 			&cli.StringFlag{Name: "key", Usage: "sign with the private key in `FILE` (PEM, RSA)"},
 			&cli.StringFlag{Name: "cert", Usage: "its certificate, in `FILE`"},
 			&cli.StringFlag{Name: "to", Usage: "the `VARIABLE`: db, KEK or PK", Value: "db"},
-			&cli.StringFlag{Name: "output", Usage: "write the signed update into the new file `FILE`, for the firmware's menu or efi-updatevar"},
+			&cli.StringFlag{Name: "output", Usage: "write the signed update into the new file `FILE`, - for standard output, for the firmware's menu or efi-updatevar"},
 			&cli.BoolFlag{Name: "write", Usage: "write the variable of this machine (root)", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "with-microsoft-keys", Usage: "also on a machine that has Microsoft's keys", DisableDefaultText: true},
 		},
 		Action: func(c *cli.Context) error {
 			document := &uefiEnrollDocument{Requests: []requestDocument{}, Warnings: []string{}}
 			err := s.runUEFIEnroll(c, document)
-			if err != nil {
+			if own := func(r requestDocument) bool { return r.Why != nil }; err != nil && slices.ContainsFunc(document.Requests, own) {
+				refuse(document.Requests, errSubject)
+			} else if err != nil {
 				refuse(document.Requests, err)
 			}
 			return s.finish(document, &document.envelope, exitYes, err)
@@ -73,6 +79,9 @@ func (s *session) runUEFIEnroll(c *cli.Context, document *uefiEnrollDocument) er
 		return usage("--to %q: db, KEK or PK", c.String("to"))
 	case !c.IsSet("key") || !c.IsSet("cert"):
 		return usage("--key and --cert are needed: the firmware takes no update without a signature")
+	}
+	if c.String("output") == "-" && (s.json || s.quiet) {
+		return usage("--output - writes the update to standard output, and nothing else can stand there")
 	}
 	target := firmwareNames[at]
 	document.Variable = target.Name
@@ -114,12 +123,14 @@ func (s *session) updateSubjects(paths []string, document *uefiEnrollDocument) (
 	for _, path := range paths {
 		request := requestDocument{Path: path, Action: "would-add"}
 		one, err := oneCertificate(path)
-		switch {
-		case err != nil:
+		if err == nil && slices.ContainsFunc(added, func(a *certs.Certificate) bool { return bytes.Equal(a.Raw, one.Raw) }) {
+			err = coded(exitNo, "%s: %w", path, mok.ErrDuplicate)
+		}
+		if err != nil {
+			why := err.Error()
+			request.Action, request.Why = "refused", &why
 			failures = append(failures, err)
-		case slices.ContainsFunc(added, func(a *certs.Certificate) bool { return bytes.Equal(a.Raw, one.Raw) }):
-			failures = append(failures, coded(exitNo, "%s: %w", path, mok.ErrDuplicate))
-		default:
+		} else {
 			details := one.Details()
 			request.Certificate = &details
 			added = append(added, one)
@@ -179,9 +190,12 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 			}
 		}
 	}
+	general := refused
 	for i, one := range added {
 		var err error
 		switch {
+		case target != efivars.DB && !signsUpdates(one):
+			err = errWeak
 		case lists[target].Has(one.Raw):
 			err = errListed
 		case lists[efivars.DBX].Forbids(efivars.X509List(efivars.Kkeys, one.Raw)):
@@ -194,6 +208,7 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 		}
 	}
 	if len(refused) > 0 {
+		refuseRest(document.Requests, general)
 		return nil, several(refused)
 	}
 	content := lists[target].Lists
@@ -220,6 +235,18 @@ func (s *session) updated(c *cli.Context, target efivars.Name, added []*certs.Ce
 	return data, nil
 }
 
+// signsUpdates tells whether the firmware's lists can be signed with the certificate's key.
+func signsUpdates(c *certs.Certificate) bool {
+	if c.X509 == nil {
+		return false
+	}
+	key, isRSA := c.X509.PublicKey.(*rsa.PublicKey)
+	return isRSA && key.N.BitLen() >= signerBits
+}
+
+// signerBits is the least size of a key for updates that firmware is known to take.
+const signerBits = 2048
+
 // microsofts names the first of Microsoft's certificates in a list; empty when there is none.
 func microsofts(list mok.List) string {
 	for _, der := range list.Certificates() {
@@ -234,15 +261,21 @@ func microsofts(list mok.List) string {
 
 // deliver shows the update, and writes it where that was asked for.
 func (s *session) deliver(c *cli.Context, target efivars.Name, update efivars.Update, document *uefiEnrollDocument) error {
-	bytesOf := update.Encode()
-	if c.IsSet("output") {
-		path := c.String("output")
+	bytesOf, path, say := update.Encode(), c.String("output"), s.say
+	switch {
+	case !c.IsSet("output"):
+	case path == "-":
+		document.Output = &path
+		_, _ = s.out.Write(bytesOf)   // run looks at what could not be written
+		say = func(string, ...any) {} // nothing else may stand there
+	default:
 		if err := newFile(path, bytesOf); err != nil {
-			return err
+			return wordDevice(path, err)
 		}
 		document.Output = &path
-		s.say("%s: a signed update of %s, %d bytes", printable.Text(path), target.Name, len(bytesOf))
+		say("%s: a signed update of %s, %d bytes", printable.Text(path), target.Name, len(bytesOf))
 	}
+	before := mok.ReadFirmwareList(s.machine.Variables, target)
 	if c.Bool("write") {
 		if err := s.writeUpdate(target, update); err != nil {
 			return err
@@ -253,14 +286,48 @@ func (s *session) deliver(c *cli.Context, target efivars.Name, update efivars.Up
 		}
 	}
 	for _, r := range document.Requests {
-		s.say("%s: %s %s: %s, key id %s", printable.Text(r.Path), map[bool]string{true: "is now in", false: "would be added to"}[document.Written], target.Name,
-			printable.Text(r.Certificate.Subject), r.Certificate.KeyID)
+		say("%s: %s: %s, key id %s", printable.Text(r.Path), becomes(target, before, document.Written), printable.Text(r.Certificate.Subject), r.Certificate.KeyID)
 	}
-	s.say("%s: %d bytes, signed by %s", target.Name, document.Size, printable.Text(c.String("cert")))
+	say("%s: %d bytes, signed by %s", target.Name, document.Size, printable.Text(c.String("cert")))
 	if !document.Written && document.Output == nil {
-		s.say("nothing was written: --write writes the variable, --output FILE the signed update")
+		say("nothing was written: --write writes the variable, --output FILE the signed update")
 	}
 	return nil
+}
+
+// becomes says what a certificate is to the list, which it joins; only PK holds one, and the new one takes the place of the old.
+func becomes(target efivars.Name, before mok.List, written bool) string {
+	switch old := before.Certificates(); {
+	case target != efivars.PK && written:
+		return "is now in " + target.Name
+	case target != efivars.PK:
+		return "would be added to " + target.Name
+	case len(old) == 0 && written:
+		return "is now PK"
+	case len(old) == 0:
+		return "would become PK"
+	case written:
+		return fmt.Sprintf("is now PK, in the place of %s", nameOf(old[0]))
+	default:
+		return fmt.Sprintf("would replace %s as PK", nameOf(old[0]))
+	}
+}
+
+// nameOf is a certificate's subject for people.
+func nameOf(der []byte) string {
+	c, err := certs.ParseDER(der)
+	if err != nil {
+		return "what is there"
+	}
+	return printable.Text(c.Details().Subject)
+}
+
+// wordDevice tells a path that exists, but is no file, apart from one that a new file would overwrite.
+func wordDevice(path string, err error) error {
+	if info, lerr := os.Lstat(path); errors.Is(err, machine.ErrExists) && lerr == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: it is there and is no regular file, while --output makes a new one; - is standard output (%w)", path, err)
+	}
+	return err
 }
 
 // lockToWrite keeps other writers away while the list is read, extended and written; it refuses where no firmware would look at the signature.
