@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -305,6 +306,17 @@ func TestLabSameBytes(t *testing.T) {
 	)
 }
 
+// cutShort is the cause of a request that is gone after the power went in MokManager.
+const cutShort = "MokManager was cut short (the power failed)"
+
+// stored is a variable's name as the firmware's flash has it, UTF-16 with its end.
+func stored(name string) (b []byte) {
+	for _, letter := range []byte(name + "\x00") {
+		b = append(b, letter, 0)
+	}
+	return b
+}
+
 // The power goes while a request is staged, at MokManager's prompt and in its menu: the machine boots, and `kkeys status` tells the truth.
 func TestLabPowerCut(t *testing.T) {
 	t.Parallel()
@@ -314,11 +326,11 @@ func TestLabPowerCut(t *testing.T) {
 		cut    func(*lab.Console) error // nil: between request and password
 		offers string
 		code   int
-		says   string
+		says   []string
 	}{
-		"between request and password": {nil, "Enroll MOK", exitYes, "pending                none"},
-		"at the prompt":                {lab.CutAtPrompt(), "Reset MOK", exitNo, "finding: enroll CN=lab: mine: kkeys asked for it on"},
-		"in the menu":                  {lab.CutInMenu(), "Reset MOK", exitNo, "finding: enroll CN=lab: mine: kkeys asked for it on"},
+		"between request and password": {nil, "Enroll MOK", exitYes, []string{"pending                none"}},
+		"at the prompt":                {lab.CutAtPrompt(), "Reset MOK", exitNo, []string{"finding: enroll CN=lab: mine: kkeys asked for it on", cutShort}},
+		"in the menu":                  {lab.CutInMenu(), "Reset MOK", exitNo, []string{"finding: enroll CN=lab: mine: kkeys asked for it on", cutShort}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -328,11 +340,16 @@ func TestLabPowerCut(t *testing.T) {
 				enroll.CutAfter = "MokNew-605dab50-e046-4300-abb6-3dd810dd8b23"
 			}
 			l.boot(nil, enroll)
+			for name, is := range map[string]bool{"MokNew": true, "MokAuth": c.cut != nil} {
+				if bytes.Contains(l.previous.Variables, stored(name)) != is {
+					t.Errorf("%s was written: %v", name, !is)
+				}
+			}
 			if c.cut != nil {
 				l.boot(c.cut)
 			}
 			out := l.boot(lab.Offers(c.offers), after...)
-			expect(t, out[0], c.code, c.says)
+			expect(t, out[0], c.code, c.says...)
 			expect(t, out[1], exitNo, "nothing is pending")
 			if got := string(out[2].Stdout); got != "" {
 				t.Errorf("requests are left: %s", got)

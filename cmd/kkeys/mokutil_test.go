@@ -24,7 +24,7 @@ func mokutilRows(t *testing.T) map[string]string {
 // Every command that the table for users of mokutil names is there.
 func TestMokutilTable(t *testing.T) {
 	rows := mokutilRows(t)
-	if len(rows) < 35 {
+	if len(rows) < 39 {
 		t.Errorf("%d rows", len(rows))
 	}
 	for option, ours := range rows {
@@ -32,6 +32,12 @@ func TestMokutilTable(t *testing.T) {
 		if !isCommand {
 			if ours != "none" && ours != "`--hash-file`" {
 				t.Errorf("%s: %s", option, ours)
+			}
+			continue
+		}
+		if words == "--version" { // the one that is no command
+			if got := runOn(t, nil, words); got.code != exitYes || got.out == "" {
+				t.Errorf("%s: exit code %d\n%s%s", option, got.code, got.out, got.err)
 			}
 			continue
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/elliptic"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,8 +38,9 @@ func TestUEFIEnroll(t *testing.T) {
 	owner := func(cn string, n int) *certtest.Cert { return certtest.SelfSignedWith(t, cn, certtest.RSA(2048, n)) }
 	pk, kek, db, fresh, foreign := owner("PK", 21), owner("KEK", 22), owner("db", 23), owner("fresh", 24), owner("foreign", 25)
 	microsoft := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.O("Microsoft Corporation"), certtest.CN("a CA")}, SKID: []byte{1}, Key: certtest.RSA(2048, 11)})
+	small, curve := certtest.SelfSignedWith(t, "small", certtest.RSA(1024, 26)), certtest.SelfSignedWith(t, "curve", certtest.ECDSA(t, elliptic.P256()))
 	dir := t.TempDir()
-	for name, c := range map[string]*certtest.Cert{"pk": pk, "kek": kek, "db": db, "fresh": fresh, "foreign": foreign} {
+	for name, c := range map[string]*certtest.Cert{"pk": pk, "kek": kek, "db": db, "fresh": fresh, "foreign": foreign, "small": small, "curve": curve} {
 		for file, data := range map[string][]byte{name + ".der": c.DER, name + ".key": c.KeyPEM(t)} {
 			if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
 				t.Fatal(err)
@@ -60,7 +62,12 @@ func TestUEFIEnroll(t *testing.T) {
 		"with the PK":               {own, "fresh.der --key pk.key --cert pk.der --write", exitNo, "is not in KEK", own},
 		"two at once":               {own, "fresh.der foreign.der --key kek.key --cert kek.der --write", exitYes, "", map[efivars.Name][][]byte{efivars.DB: {db.DER, fresh.DER, foreign.DER}}},
 		"a KEK with the PK":         {own, "fresh.der --to kek --key pk.key --cert pk.der --write", exitYes, "is now in KEK", map[efivars.Name][][]byte{efivars.KEK: {kek.DER, fresh.DER}}},
-		"another PK":                {own, "fresh.der --to PK --key pk.key --cert pk.der --write", exitYes, "", map[efivars.Name][][]byte{efivars.PK: {fresh.DER}}},
+		"another PK, only shown":    {own, "fresh.der --to PK --key pk.key --cert pk.der", exitYes, "would replace CN=PK as PK: CN=fresh", own},
+		"first PK, only shown":      {none, "pk.der --to PK --key pk.key --cert pk.der", exitYes, "would become PK", none},
+		"a KEK too small":           {own, "small.der --to KEK --key pk.key --cert pk.der --write", exitNo, "another key than RSA of at least 2048 bits", own},
+		"a PK of another algorithm": {own, "curve.der --to PK --key pk.key --cert pk.der --write", exitNo, "another key than RSA of at least 2048 bits", own},
+		"a small one for db":        {own, "small.der --key kek.key --cert kek.der", exitYes, "would be added to db", own},
+		"another PK":                {own, "fresh.der --to PK --key pk.key --cert pk.der --write", exitYes, "is now PK, in the place of CN=PK: CN=fresh", map[efivars.Name][][]byte{efivars.PK: {fresh.DER}}},
 		"only shown":                {own, "fresh.der --key kek.key --cert kek.der", exitYes, "nothing was written", own},
 		"a KEK with a KEK":          {own, "fresh.der --to KEK --key kek.key --cert kek.der --write", exitNo, "is not in PK", own},
 		"a foreign key":             {own, "fresh.der --key foreign.key --cert foreign.der --write", exitNo, "is not in KEK", own},
@@ -208,5 +215,19 @@ func TestUEFIEnrollAgain(t *testing.T) {
 	}
 	if got := runOn(t, m, without...); got.code != exitNo || !strings.Contains(got.err, "nothing was written") {
 		t.Errorf("exit code %d %s", got.code, got.err)
+	}
+	got := runOn(t, m, enroll("fresh.der", "--output", "-")...)
+	if u, err := efivars.ParseUpdate([]byte(got.out)); got.code != exitYes || err != nil || !bytes.Contains(u.Content, fresh.DER) {
+		t.Errorf("exit code %d, %d bytes, %v %s", got.code, len(got.out), err, got.err)
+	}
+	if got := runOn(t, m, enroll("fresh.der", "--output", "-", "--json")...); got.code != exitUsage {
+		t.Errorf("two things on standard output: exit code %d", got.code)
+	}
+	if got := runOn(t, m, enroll("fresh.der", "--output", os.DevNull)...); got.code != exitNo || !strings.Contains(got.err, os.DevNull+": it is there and is no regular file") {
+		t.Errorf("exit code %d %s", got.code, got.err)
+	}
+	got = runOn(t, m, enroll("fresh.der", filepath.Join(dir, "kek.key"), "--json")...)
+	if err := validate("uefi-enroll", []byte(got.out)); err != nil || !strings.Contains(got.out, `"why": "not staged because of another"`) || strings.Count(got.out, `"why": "not exactly one`) != 1 {
+		t.Errorf("%v: exit code %d %s", err, got.code, got.out)
 	}
 }
