@@ -55,7 +55,7 @@ func standardStreams() streams {
 		s.prompt = func(text string, secret bool) (string, error) {
 			fmt.Fprint(os.Stderr, text)
 			if secret {
-				return readSecretly()
+				return readSecretly(os.Stdin)
 			}
 			line, err := lines.ReadString('\n')
 			return strings.TrimRight(line, "\r\n"), err
@@ -78,8 +78,8 @@ var errInterrupted = errors.New("interrupted")
 
 // readSecretly reads a line without echo: from a raw terminal, since term.ReadPassword takes the end of input for nothing and reads on for ever.
 // Whoever interrupts it must get a terminal with echo back.
-func readSecretly() (string, error) {
-	fd := int(os.Stdin.Fd())
+func readSecretly(terminal *os.File) (string, error) {
+	fd := int(terminal.Fd())
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, endings...)
 	defer signal.Stop(interrupted)
@@ -89,7 +89,7 @@ func readSecretly() (string, error) {
 	}
 	typed := make(chan func() (string, error), 1)
 	go func() {
-		secret, err := readTyped(os.Stdin)
+		secret, err := readTyped(terminal)
 		typed <- func() (string, error) { return secret, err }
 	}()
 	defer fmt.Fprintln(os.Stderr)
