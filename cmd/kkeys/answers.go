@@ -206,12 +206,14 @@ func (s *session) sayAnswers(answers []answerDocument) {
 }
 
 // settle forgets what was asked for in kinds whose requests were taken back, and what nobody confirmed: nobody will be asked about it any more,
-// and it shall not be told for ever. What was done is kept, and what another program took back in this boot.
-func (s *session) settle(kinds []mok.Kind, before mok.Course) error {
+// and it shall not be told for ever. What was done is kept, and what another program took back in this boot. taken are the kinds of which a request was
+// there: what could not be read of it makes no difference to what was asked for in this boot.
+func (s *session) settle(kinds, taken []mok.Kind, before mok.Course) error {
 	return s.machine.KeepReceipts(func(old []mok.Receipt) []mok.Receipt {
 		return forget(old, before, func(a mok.Answer) bool {
 			kept := slices.Contains([]mok.Outcome{mok.Enrolled, mok.Done, mok.Unknown, mok.NotAsked, mok.Withdrawn}, a.Outcome)
-			return slices.Contains(kinds, a.Receipt.Kind) && (!kept || passed(a, before))
+			unread := a.Outcome == mok.Unknown && slices.Contains(taken, a.Receipt.Kind) && a.Receipt.Boot != "" && a.Receipt.Boot == before.Boot
+			return slices.Contains(kinds, a.Receipt.Kind) && (!kept || unread || passed(a, before))
 		})
 	})
 }

@@ -69,7 +69,7 @@ func (s *session) runCancel(c *cli.Context, document *cancelDocument) error {
 	if err != nil { // of the others something may still be pending
 		kinds = done.Kinds
 	}
-	if err := s.settle(kinds, before); err != nil {
+	if err := s.settle(kinds, done.Kinds, before); err != nil {
 		s.caution(&document.Warnings, fmt.Sprintf("taken back, but its receipt stays, and kkeys may take it for declined later (%v)", err))
 	}
 	return err

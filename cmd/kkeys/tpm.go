@@ -11,7 +11,8 @@ import (
 // flag for register 14 at MokList, MokListX, MokSBState and MokListTrusted, and that for register 7 at MokSBState. MokDBState and MokPWStore
 // have neither.
 var measured = map[mok.Kind]string{
-	mok.Enroll: "register 14", mok.Delete: "register 14", mok.Block: "register 14", mok.Unblock: "register 14", mok.Reset: "register 14", mok.ResetBlocked: "register 14",
+	mok.Enroll: "register 14", mok.Delete: "register 14", mok.Block: "register 14", mok.Unblock: "register 14",
+	mok.Reset: "register 14", mok.ResetBlocked: "register 14",
 	mok.Validation: "registers 7 and 14", mok.TrustList: "register 14",
 }
 
