@@ -191,7 +191,7 @@ func (w *walker) index() (content int64, err error) {
 			return 0, err
 		}
 		if content += int64(size); size > math.MaxInt64 || content < 0 {
-			return 0, w.bad("blocks of more than %d bytes", math.MaxInt64)
+			return 0, w.bad("blocks of more than %d bytes", int64(math.MaxInt64))
 		}
 	}
 	const checksum, footer = 4, 12
