@@ -1,4 +1,4 @@
-# The targets of kkeys. `make test` is the one command for everything; `make unit` needs Go and openssl.
+# The targets of kkeys. `make test` is the one command for everything; `make unit` needs Go, openssl and xz.
 
 GO       ?= go
 FUZZTIME ?= 20s

@@ -73,7 +73,7 @@ func TestLabUEFIEnroll(t *testing.T) {
 	expect(t, run.Outputs[1], exitYes, "is now in db")
 	expect(t, run.Outputs[2], exitYes, "is now in KEK")
 	expect(t, run.Outputs[3], exitNo, "in setup mode a PK is signed by itself")
-	expect(t, run.Outputs[4], exitYes, "is now in PK")
+	expect(t, run.Outputs[4], exitYes, "is now PK")
 	expect(t, run.Outputs[5], exitYes, "setup mode: no", "CN=lab: PK", "CN=lab: KEK", "CN=lab: db")
 	m.Variables, m.Commands = run.Variables, []lab.Command{lab.Shell("mokutil --sb-state"), enroll("KEK", "/srv/fresh.der", "--write")}
 	run = boots(t, m)
