@@ -63,3 +63,27 @@ func (fd kmsg) Read(buffer []byte) (int, error) {
 		return n, nil
 	}
 }
+
+// wholeLog opens the kernel log at its beginning, which is the oldest record that is left.
+func wholeLog() (io.ReadCloser, error) {
+	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/kmsg: %w", err)
+	}
+	return kmsg(fd), nil
+}
+
+// klogctl reads the log as dmesg did before there was /dev/kmsg (syslog(2), SYSLOG_ACTION_READ_ALL). EPERM: dmesg_restrict is 1.
+func klogctl() (string, error) {
+	const readAll, sizeBuffer = 3, 10
+	size, err := unix.Klogctl(sizeBuffer, nil)
+	if err != nil {
+		return "", fmt.Errorf("klogctl: %w", err)
+	}
+	buffer := make([]byte, size)
+	n, err := unix.Klogctl(readAll, buffer)
+	if err != nil {
+		return "", fmt.Errorf("klogctl: %w", err)
+	}
+	return string(buffer[:n]), nil
+}

@@ -13,3 +13,7 @@ func initModule([]byte) (Errno, error) {
 }
 
 func openLog() (io.ReadCloser, error) { return nil, fmt.Errorf("%s has no /dev/kmsg", runtime.GOOS) }
+
+func wholeLog() (io.ReadCloser, error) { return openLog() }
+
+func klogctl() (string, error) { return "", fmt.Errorf("%s has no klogctl", runtime.GOOS) }

@@ -79,12 +79,17 @@ func has(ring *keyring.Ring, entry string) bool {
 	return slices.ContainsFunc(ring.Keys, func(k keyring.Key) bool { return k.Type == keyring.TypeBlacklist && k.Description == entry })
 }
 
+// Blacklisted tells whether the hash of the module as a whole is on .blacklist.
+func (m Module) Blacklisted() bool {
+	ring := keyring.Named(m.Rings, keyring.Blacklist)
+	return ring != nil && has(ring, "bin:"+hex.EncodeToString(m.SHA256[:]))
+}
+
 // moduleHashGate: kernels of Debian and SUSE refuse a module whose hash is on .blacklist, signature and all (their patch
 // mod_is_hash_blacklisted in kernel/module/signing.c).
 func moduleHashGate(m Module) Gate {
 	gate := Gate{Name: GateModuleHash, Result: NotApplicable, Source: listing}
 	ring := keyring.Named(m.Rings, keyring.Blacklist)
-	entry := "bin:" + hex.EncodeToString(m.SHA256[:])
 	switch {
 	case m.SHA256 == [sha256.Size]byte{}:
 		gate.Result, gate.Evidence = ResultUnknown, "the module could not be read"
@@ -92,7 +97,7 @@ func moduleHashGate(m Module) Gate {
 		gate.Result, gate.Evidence, gate.Mend = ResultUnknown, ".blacklist was not seen: "+m.RingsErr.Error(), asRoot(m.RingsErr)
 	case ring == nil:
 		gate.Evidence = "this kernel has no .blacklist"
-	case has(ring, entry):
+	case m.Blacklisted():
 		gate.Result, gate.Evidence = ResultUnknown, "its hash is on .blacklist: kernels of Debian and SUSE refuse it, others do not look"
 	case ring.Unseen > 0:
 		gate.Result, gate.Evidence = ResultUnknown, fmt.Sprintf("%d entries of .blacklist could not be seen", ring.Unseen)

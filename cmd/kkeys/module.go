@@ -53,19 +53,34 @@ func (s *session) certificates(document *trustedDocument) []machine.Found {
 	return s.known
 }
 
+// judgedModule is a module with all that its verdict was drawn from.
+type judgedModule struct {
+	module  machine.Module
+	judged  trust.Module
+	verdict trust.Verdict
+	about   asked
+}
+
 // judgeModule verifies a module with every certificate known here, and judges the one that verified it.
 func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Facts, document *trustedDocument) ([]subjectDocument, error) {
 	if p.key != nil {
 		return nil, usage("--key is for a certificate, not for a module")
 	}
+	j := s.judge(path, data, p, facts, document)
+	if errors.Is(j.module.Err, modsig.ErrDamaged) {
+		return nil, failed("%s: %w", path, j.module.Err)
+	}
+	subject := s.describeVerdict(j.about, j.module.Result.Key, j.verdict)
+	subject.Kind, subject.Signer = "module", describeSigner(j.module.Signer)
+	return []subjectDocument{subject}, nil
+}
+
+func (s *session) judge(path string, data []byte, p proof, facts trust.Facts, document *trustedDocument) judgedModule {
 	module := machine.ReadModule(data, s.certificates(document))
 	judged := trust.Module{
 		Result: module.Result, Where: module.Where, Err: module.Err, Kernel: facts.Kernel, SHA256: module.SHA256, Rings: facts.Rings, RingsErr: facts.RingsErr,
 		SignedOutside: module.SignedOutside, Trailing: module.Trailing, Packing: module.Packing, Check: module.Check,
 		Unpacks: s.machine.Unpacks(), Kmod: s.machine.KmodUnpacks(module.Packing), Carries: module.Carries,
-	}
-	if errors.Is(module.Err, modsig.ErrDamaged) {
-		return nil, failed("%s: %w", path, module.Err)
 	}
 	about := asked{path: path, hash: p.hash}
 	if file, ok := strings.CutPrefix(module.Where, "file:"); ok {
@@ -89,7 +104,5 @@ func (s *session) judgeModule(path string, data []byte, p proof, facts trust.Fac
 	} else {
 		judged.Probes, judged.ProbesErr = facts.Probes, facts.ProbesErr
 	}
-	subject := s.describeVerdict(about, module.Result.Key, trust.JudgeModule(judged, key))
-	subject.Kind, subject.Signer = "module", describeSigner(module.Signer)
-	return []subjectDocument{subject}, nil
+	return judgedModule{module, judged, trust.JudgeModule(judged, key), about}
 }

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"kkeys/doctor"
+	"kkeys/internal/printable"
+	"kkeys/kernel"
+	"kkeys/machine"
+	"kkeys/modsig"
+	"kkeys/trust"
+)
+
+type doctorDocument struct {
+	envelope
+	Subjects []diagnosisDocument `json:"subjects"`
+	Machine  []findingDoc        `json:"machine"` // what is wrong with the machine as a whole, as `status` has it
+	Resorts  []resortDocument    `json:"last_resorts"`
+}
+
+// resortDocument is what can be switched off instead, and what that costs.
+type resortDocument struct {
+	Command *string `json:"command"` // null where a text must be edited or a key pressed
+	Price   string  `json:"price"`
+}
+
+type diagnosisDocument struct {
+	Name     string          `json:"name"`
+	Path     *string         `json:"path"`
+	Verdict  *trust.Value    `json:"verdict"` // of the module's signature, as `trusted` has it
+	Findings []causeDocument `json:"findings"`
+}
+
+type causeDocument struct {
+	ID        string        `json:"id"`
+	Cause     string        `json:"cause"`
+	Certainty string        `json:"certainty"` // "proven", "likely", "possible"
+	Evidence  []string      `json:"evidence"`
+	Concerns  string        `json:"concerns"`
+	Fixes     []fixDocument `json:"fixes"`
+	Reference *string       `json:"reference"`
+}
+
+// fixDocument is one way out: commands in their order, and what to know before.
+type fixDocument struct {
+	Commands []string `json:"commands"`
+	Note     *string  `json:"note"`
+}
+
+func (s *session) doctor() *cli.Command {
+	return &cli.Command{
+		Name:      "doctor",
+		Usage:     "why a module does not load, and the command that mends it",
+		ArgsUsage: "[MODULE|NAME…]",
+		Description: "Looks at a module (a file, or a name as for modprobe), at who signed it, at what the kernel trusts, and at what the kernel's log says,\n" +
+			"and names each cause with its evidence, how certain it is, and the commands that mend it here. Without an argument: at the machine,\n" +
+			"and at the modules that the log names.\n\n" +
+			"Exit code 0: nothing is wrong; 1: a cause was found; 3: something could not be seen and no cause was found.",
+		UsageText: "   kkeys doctor wacom\n   kkeys doctor ./driver.ko --log dmesg.txt\n   kkeys doctor --error \"modprobe: ERROR: could not insert 'nvidia': Key was rejected by service\"",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "log", Usage: "read the kernel's log from `FILE` (dmesg, journalctl), - for standard input"},
+			&cli.StringFlag{Name: "error", Usage: "the `LINE` that modprobe or insmod has written"},
+			&cli.BoolFlag{Name: "prove", Usage: "ask the kernel with load probes: modules that can never load (root)", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "report", Usage: "write a report in Markdown for an issue, without host name and serial numbers", DisableDefaultText: true},
+		},
+		Action: func(c *cli.Context) error {
+			document := &doctorDocument{Subjects: []diagnosisDocument{}, Machine: []findingDoc{}, Resorts: []resortDocument{}}
+			code, err := s.runDoctor(c, document)
+			return s.finish(document, &document.envelope, code, err)
+		},
+	}
+}
+
+func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, error) {
+	said, err := s.saidBy(c, &document.envelope)
+	if err != nil {
+		return exitYes, err
+	}
+	names := c.Args().Slice()
+	if len(names) == 0 {
+		names = namedIn(said)
+		s.machineFindings(document)
+	}
+	common := &trustedDocument{}
+	p := proof{wanted: c.Bool("prove"), hash: "sha256"}
+	facts := s.gather(p, common)
+	keys := s.keyPairs(facts)
+	for _, name := range names {
+		f, path, err := s.factsOf(name, p, facts, common)
+		if err != nil {
+			return exitYes, err
+		}
+		f.Said, f.Keys = said, keys
+		f.Failure = failureOf(said, f.Name)
+		document.Subjects = append(document.Subjects, s.describe(f, path, doctor.Diagnose(f)))
+	}
+	document.NotSeen = append(document.NotSeen, common.NotSeen...)
+	s.resorts(facts, document)
+	if c.Bool("report") && !s.json {
+		return s.sayReport(document, facts), nil
+	}
+	return s.sayDiagnosis(document), nil
+}
+
+// saidBy reads what was said: the log, and the line of the program that failed.
+func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, err error) {
+	var lines []kernel.Line
+	where := "kernel log"
+	switch path := c.String("log"); {
+	case path == "-":
+		data, err := io.ReadAll(io.LimitReader(s.in, modsig.MaxModule))
+		if err != nil {
+			return nil, failed("--log: %w", err)
+		}
+		lines, where = kernel.ParseLog(string(data)), "standard input"
+	case path != "":
+		data, err := machine.ReadFile(path)
+		if err != nil {
+			return nil, failed("--log: %w", err)
+		}
+		lines, where = kernel.ParseLog(string(data)), path
+	case !s.elsewhere:
+		if lines, err = kernel.ReadWholeLog(); err != nil {
+			e.missing("kernel log", err)
+		}
+	}
+	for _, line := range lines {
+		if trouble, ok := kernel.ReadTrouble(line.Message); ok {
+			said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: fmt.Sprintf("%s, line %d", where, line.Number)})
+		}
+	}
+	if text := c.String("error"); c.IsSet("error") {
+		for _, line := range kernel.ParseLog(text) {
+			trouble, ok := kernel.ReadTrouble(line.Message)
+			if !ok {
+				return nil, usage("--error: %q is no line that is known of modprobe, insmod or the kernel", line.Message)
+			}
+			said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: "--error"})
+		}
+	}
+	return said, nil
+}
+
+// namedIn are the modules that lines name in trouble.
+func namedIn(said []doctor.Said) (names []string) {
+	seen := map[string]bool{}
+	for _, t := range said {
+		name := kernel.ModuleName(t.Module)
+		if name != "" && !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// failureOf is what loading the module gave last.
+func failureOf(said []doctor.Said, name string) (errno kernel.Errno) {
+	for _, t := range said {
+		if t.Kind == kernel.SaidNotInserted && (name == "" || kernel.ModuleName(t.Module) == name) {
+			errno = t.Errno
+		}
+	}
+	return errno
+}
+
+// isFile tells a file's name from a module's.
+func isFile(arg string) bool {
+	if strings.ContainsRune(arg, '/') || machine.IsModuleName(arg) {
+		return true
+	}
+	info, err := os.Stat(arg)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func (s *session) sayDiagnosis(document *doctorDocument) int {
+	code := exitYes
+	if len(document.Machine)+len(document.Subjects) == 0 {
+		s.say("nothing is wrong that can be seen, and the log names no module; name the one that does not load")
+	}
+	for _, f := range document.Machine {
+		code = worse(code, exitNo)
+		s.say("%s: %s", f.ID, printable.Text(f.Message))
+		if f.Fix != nil {
+			s.say("  fix: %s", pasted(*f.Fix))
+		}
+	}
+	for _, d := range document.Subjects {
+		if len(d.Findings) == 0 {
+			s.say("%s: nothing is wrong that can be seen", printable.Text(d.Name))
+			continue
+		}
+		code = worse(code, exitNo)
+		s.say("%s%s", printable.Text(d.Name), at(d.Path))
+		for _, f := range d.Findings {
+			s.say("  %s: %s", s.paint(map[string]string{"proven": red, "likely": yellow}[f.Certainty], f.Certainty), printable.Text(f.Cause))
+			for _, e := range f.Evidence {
+				s.say("    seen: %s", printable.Text(e))
+			}
+			for i, fix := range f.Fixes {
+				for _, command := range fix.Commands {
+					s.say("    %s: %s", map[bool]string{true: "fix", false: "or"}[i == 0], pasted(command))
+				}
+				if fix.Note != nil {
+					s.say("      %s", printable.Text(*fix.Note))
+				}
+			}
+		}
+	}
+	if len(document.Resorts) > 0 {
+		s.say("what people switch off instead, and what it costs:")
+	}
+	for _, r := range document.Resorts {
+		if r.Command != nil {
+			s.say("  %s", pasted(*r.Command))
+		}
+		s.say("    %s", printable.Text(r.Price))
+	}
+	return document.unsure(code)
+}
+
+// unsure: where nothing was found, what was not seen may have been the cause.
+func (d *doctorDocument) unsure(code int) int {
+	if code == exitYes && len(d.NotSeen) > 0 {
+		return exitUnsure
+	}
+	return code
+}
+
+func at(path *string) string {
+	if path == nil {
+		return ""
+	}
+	return " (" + printable.Text(*path) + ")"
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"kkeys/doctor"
+	"kkeys/kernel"
+	"kkeys/machine"
+	"kkeys/modsig"
+	"kkeys/trust"
+)
+
+// factsOf gathers what doctor goes by for one module, named by its file or as for modprobe. The path is the one to write in commands.
+func (s *session) factsOf(arg string, p proof, common trust.Facts, document *trustedDocument) (f doctor.Facts, file string, err error) {
+	f.Kernel, f.Processor = common.Kernel, processors[runtime.GOARCH]
+	var data []byte
+	if isFile(arg) {
+		f.Name, f.Path = kernel.ModuleName(arg), arg
+		if data, err = machine.ReadFile(arg); err != nil {
+			return f, "", failed("%w", err)
+		}
+	} else {
+		f.Name = kernel.ModuleName(arg)
+		if data, err = s.byName(&f, &document.envelope); err != nil {
+			return f, "", err
+		}
+	}
+	if data == nil {
+		return f, "", nil
+	}
+	s.listAgain(&common)
+	j := s.judge(f.Path, data, p, common, document)
+	f.Module, f.Verdict, f.Certificate = &j.judged, &j.verdict, j.about.certificate
+	if signer := describeSigner(j.module.Signer); signer != nil {
+		f.Signer, f.Hash = signer.String(), signer.Hash
+	}
+	if unpacked, uerr := modsig.Unpack(data, modsig.MaxModule); uerr == nil {
+		if f.Info, f.InfoErr = kernel.ParseInfo(unpacked.Module); f.InfoErr == nil && f.Info.Name != "" {
+			f.Name = f.Info.Name // as the log calls it, whatever the file is called
+		}
+	}
+	return f, f.Path, nil
+}
+
+// byName finds and reads the module of a name that belongs to the kernel.
+func (s *session) byName(f *doctor.Facts, e *envelope) ([]byte, error) {
+	named, err := s.machine.FindModule(f.Kernel.Release, f.Name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
+		e.missing("modules", err)
+		return nil, nil
+	case err != nil:
+		return nil, failed("%w", err)
+	}
+	f.Builtin, f.Searched = named.Builtin, true
+	for _, rule := range named.Rules {
+		if rule.Blocks {
+			f.Rules = append(f.Rules, rule.File+": "+rule.Text)
+		}
+	}
+	chosen := slices.IndexFunc(named.Files, func(m machine.ModuleFile) bool { return m.Path == named.Chosen })
+	if chosen < 0 {
+		chosen = 0
+	}
+	for i, file := range named.Files {
+		if i != chosen {
+			f.Others = append(f.Others, file.Path)
+		}
+	}
+	if len(named.Files) == 0 {
+		return nil, nil
+	}
+	f.Path = named.Files[chosen].Path
+	data, err := s.machine.ReadModuleFile(named.Files[chosen], nil)
+	if err != nil {
+		return nil, failed("%w", err)
+	}
+	return data, nil
+}
+
+// processors are debug/elf's names of what Go calls them.
+var processors = map[string]string{"amd64": "EM_X86_64", "386": "EM_386", "arm64": "EM_AARCH64", "arm": "EM_ARM", "riscv64": "EM_RISCV", "ppc64le": "EM_PPC64", "s390x": "EM_S390", "loong64": "EM_LOONGARCH"}
+
+// keyPairs are the private keys at the places where tools keep them, with the certificate beside each, and how the kernel stands to it. A private key
+// is not opened: the names belong together.
+func (s *session) keyPairs(common trust.Facts) (pairs []doctor.Key) {
+	keys, _ := s.machine.KeyFiles()
+	for _, key := range keys {
+		for _, stored := range common.Stored {
+			file, is := strings.CutPrefix(stored.Where, "file:")
+			if !is || !beside(key.Path, file) {
+				continue
+			}
+			facts := common
+			s.inquire(&facts, stored.Certificate)
+			pairs = append(pairs, doctor.Key{Private: key.Path, Certificate: file, Trusted: trust.Judge(facts).Value})
+			break
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b doctor.Key) int { return rank(a) - rank(b) })
+	return pairs
+}
+
+func rank(k doctor.Key) int {
+	return map[trust.Value]int{trust.Trusted: 0, trust.Unknown: 1, trust.Untrusted: 2}[k.Trusted]
+}
+
+// beside tells whether a private key and a certificate have one name, in one folder or in those that akmods has for the two.
+func beside(private, certificate string) bool {
+	stem := func(p string) string { return strings.TrimSuffix(path.Base(p), path.Ext(p)) }
+	one, other := path.Dir(private), path.Dir(certificate)
+	return stem(private) == stem(certificate) && (one == other || path.Dir(one) == path.Dir(other) && path.Base(one) == "private" && path.Base(other) == "certs")
+}
+
+// machineFindings are those of `status`.
+func (s *session) machineFindings(document *doctorDocument) {
+	status := &statusDocument{Findings: []findingDoc{}}
+	quiet := s.quiet
+	s.quiet = true // its screen is not wanted
+	s.runStatus(status, false)
+	s.quiet = quiet
+	document.Machine = status.Findings
+	document.NotSeen = append(document.NotSeen, status.NotSeen...)
+}

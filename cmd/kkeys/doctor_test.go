@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ulikunitz/xz"
+
+	"kkeys/certs"
+	"kkeys/internal/certtest"
+	"kkeys/machine"
+	"kkeys/modsig"
+)
+
+// moduleELF is an object file that says of itself what a module does, and has nothing else.
+func moduleELF(t *testing.T, arch elf.Machine, info ...string) []byte {
+	t.Helper()
+	modinfo := []byte(strings.Join(info, "\x00") + "\x00")
+	names := []byte("\x00.modinfo\x00.shstrtab\x00")
+	const header, section = 64, 64
+	var out bytes.Buffer
+	ident := [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)}
+	at := uint64(header + len(modinfo) + len(names))
+	write := func(v any) {
+		if err := binary.Write(&out, binary.LittleEndian, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(elf.Header64{Ident: ident, Type: uint16(elf.ET_REL), Machine: uint16(arch), Version: 1, Shoff: at, Ehsize: header, Shentsize: section, Shnum: 3, Shstrndx: 2})
+	out.Write(modinfo)
+	out.Write(names)
+	write(elf.Section64{})
+	write(elf.Section64{Name: 1, Type: uint32(elf.SHT_PROGBITS), Flags: uint64(elf.SHF_ALLOC), Off: header, Size: uint64(len(modinfo)), Addralign: 1})
+	write(elf.Section64{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: header + uint64(len(modinfo)), Size: uint64(len(names)), Addralign: 1})
+	return out.Bytes()
+}
+
+// bench makes modules for the recorded machines, with the keys of their certificates.
+type bench struct {
+	t       *testing.T
+	machine string // its name begins with the kernel's
+}
+
+// release is that of the machine's kernel.
+func (b bench) release() string {
+	if strings.HasPrefix(b.machine, "6.12") {
+		return release612
+	}
+	return release61
+}
+
+const (
+	release61  = "6.1.0-56-cloud-amd64"
+	release612 = "6.12.117+deb12-cloud-amd64"
+)
+
+func (b bench) plain() []byte {
+	return moduleELF(b.t, elf.EM_X86_64, "name=driver", "vermagic="+b.release()+" SMP preempt mod_unload modversions ", "license=GPL")
+}
+
+func (b bench) signed(module []byte, spec certtest.Spec, hash string) []byte {
+	b.t.Helper()
+	made := certtest.Make(b.t, spec)
+	c, err := certs.ParseDER(made.DER)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	module, err = modsig.Sign(module, made.Key, c, hash, false)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return module
+}
+
+func (b bench) packed(module []byte, how modsig.Packing) []byte {
+	b.t.Helper()
+	packed, err := modsig.Pack(module, how)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return packed
+}
+
+// xzCRC64 compresses as xz does where nobody tells it better.
+func xzCRC64(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	w, err := xz.WriterConfig{CheckSum: xz.CRC64}.NewWriter(&packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	return packed.Bytes()
+}
+
+// TestDoctor: recorded machines, modules made for them, and what their logs would say; each with the cause that is to be named first, how certain, and
+// what the first way out has in it.
+func TestDoctor(t *testing.T) {
+	mine := func(t *testing.T) certtest.Spec {
+		return certtest.SelfSignedWith(t, "lab: mine", certtest.RSA(2048, 60)).Spec
+	}
+	foreign := func(t *testing.T) certtest.Spec {
+		return certtest.SelfSignedWith(t, "lab: foreign", certtest.RSA(2048, 61)).Spec
+	}
+	twin := func(t *testing.T) certtest.Spec {
+		spec := mine(t)
+		spec.Key = certtest.RSA(2048, 62)
+		return spec
+	}
+	stranger := func(*testing.T) certtest.Spec {
+		return certtest.Spec{Subject: certtest.Name{certtest.CN("nowhere")}, SKID: []byte{8}, Key: certtest.RSA(2048, 32)}
+	}
+	const (
+		unsignedNotice = "[   12.5] Loading of unsigned module is rejected\n"
+		keyNotice      = "[   12.5] Loading of module with unavailable key is rejected\n"
+		cryptoNotice   = "[   12.5] Loading of module with unsupported crypto is rejected\n"
+		lockdownNotice = "[   12.5] Lockdown: modprobe: unsigned module loading is restricted; see man kernel_lockdown.7\n"
+		taintNotice    = "[   12.5] driver: module verification failed: signature and/or required key missing - tainting kernel\n"
+		rejected       = "modprobe: ERROR: could not insert 'driver': Key was rejected by service"
+	)
+	signedByMine := func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }
+	withoutIt := func(m *machine.Machine, other string) { // shim has the key, and no keyring
+		o, err := machine.Snapshot(filepath.Join(machines, other+".kks"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Keyrings = o.Keyrings
+	}
+	for _, c := range []struct {
+		why, machine string
+		module       func(b bench) []byte
+		file         string // driver.ko
+		log, err     string
+		id           string // empty: nothing is found
+		certainty    string
+		fix          string
+		change       func(*machine.Machine)
+	}{
+		{"all is well", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", "", "", "", "", "", nil},
+		{"not signed", "6.1-enrolled", bench.plain, "", unsignedNotice, rejected, "unsigned", "proven", "sudo kkeys sign --key /var/lib/shim-signed/mok/MOK.priv --cert /var/lib/shim-signed/mok/MOK.der", nil},
+		{"not signed, no log", "6.12-enrolled", bench.plain, "", "", rejected, "unsigned", "proven", "sudo kkeys sign --key /var/lib/shim-signed/mok/MOK.priv", nil},
+		{"not signed, lockdown", "6.1-lockdown", bench.plain, "", lockdownNotice, "modprobe: ERROR: could not insert 'driver': Operation not permitted", "unsigned", "proven", "sudo kkeys", nil},
+		{"not signed, permissive", "6.1-off", bench.plain, "", taintNotice, "", "unsigned", "proven", "sudo kkeys", nil},
+		{"one of the kernel's own, stripped", "6.1-enrolled", func(b bench) []byte {
+			return moduleELF(b.t, elf.EM_X86_64, "name=driver", "intree=Y", "vermagic="+b.release()+" SMP ")
+		}, "", unsignedNotice, rejected, "stripped", "likely", "sudo apt-get install --reinstall linux-image-6.1.0-56-cloud-amd64", nil},
+		{"another key on this disk", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), foreign(b.t), "sha256") }, "", keyNotice, rejected, "unknown-key", "proven", "sudo kkeys enroll /var/lib/dkms/mok.pub", nil},
+		{"a stranger's", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), stranger(b.t), "sha256") }, "", keyNotice, rejected, "unknown-key", "likely", "sudo kkeys sign --key /var/lib/shim-signed/mok/MOK.priv", nil},
+		{"declined", "6.1-declined", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", keyNotice, rejected, "request-declined", "proven", "sudo kkeys enroll /var/lib/shim-signed/mok/MOK.der", nil},
+		{"declined, 6.12", "6.12-declined", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", keyNotice, rejected, "request-declined", "proven", "sudo kkeys enroll /var/lib/shim-signed/mok/MOK.der", nil},
+		{"waiting for the boot", "6.1-pending", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", keyNotice, rejected, "request-waiting", "proven", "reboot", nil},
+		{"sha512 is not loaded", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha512") }, "", cryptoNotice, rejected, "hash-missing", "likely", "sudo modprobe crypto-sha512", nil},
+		{"sha512 is not loaded, no log", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha512") }, "", "", rejected, "hash-missing", "likely", "sudo modprobe crypto-sha512", nil},
+		{"tampered", "6.1-enrolled", func(b bench) []byte {
+			module := b.signed(b.plain(), mine(b.t), "sha256")
+			module[70] ^= 1
+			return module
+		}, "", "", rejected, "wrong-signature", "proven", "sudo kkeys sign", nil},
+		{"a twin of the enrolled key", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), twin(b.t), "sha256") }, "", "", rejected, "same-name", "proven", "sudo kkeys sign", nil},
+		{"another kernel's", "6.1-enrolled", func(b bench) []byte {
+			return b.signed(moduleELF(b.t, elf.EM_X86_64, "name=driver", "vermagic=6.1.0-17-amd64 SMP "), mine(b.t), "sha256")
+		}, "", "driver: version magic '6.1.0-17-amd64 SMP ' should be '6.1.0-56-cloud-amd64 SMP '\n", "modprobe: ERROR: could not insert 'driver': Exec format error", "made-for-another-kernel", "proven", "sudo dkms autoinstall -k 6.1.0-56-cloud-amd64", nil},
+		{"another processor's", "6.1-enrolled", func(b bench) []byte {
+			return b.signed(moduleELF(b.t, elf.EM_AARCH64, "name=driver", "vermagic="+b.release()+" SMP "), mine(b.t), "sha256")
+		}, "", "", "", "other-processor", "proven", "sudo dkms", nil},
+		{"signed after it was compressed", "6.12-enrolled", func(b bench) []byte { return b.signed(b.packed(b.plain(), modsig.XZ), mine(b.t), "sha256") }, "driver.ko.xz", "", "", "signed-outside", "proven", "sudo kkeys sign", nil},
+		{"appended to", "6.1-enrolled", func(b bench) []byte { return append(b.signed(b.plain(), mine(b.t), "sha256"), "\n"...) }, "", unsignedNotice, rejected, "appended", "proven", "sudo kkeys sign", nil},
+		{"a symbol", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", "driver: Unknown symbol other_call (err -2)\n", "", "symbols", "likely", "sudo dkms", nil},
+		{"a hash on the blacklist", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", "Module hash 00ff is blacklisted\n", rejected, "blacklisted", "likely", "sudo dkms", nil},
+		{"IMA", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", "ima: impossible to appraise a module without a file descriptor. sig_enforce kernel parameter might help\n", "", "ima", "likely", "", nil},
+		{"no module at all", "6.1-enrolled", func(b bench) []byte { return []byte("\x7fELF, and no more than that") }, "", "", "modprobe: ERROR: could not insert 'driver': Exec format error", "no-module", "proven", "sudo dkms", nil},
+		{"Secure Boot is off and signatures are enforced", "6.1-sig-enforce", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", keyNotice, rejected, "unknown-key", "proven", "", nil},
+		{"an own vendor's machine", "6.1-own-keys", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha256") }, "", keyNotice, rejected, "unknown-key", "proven", "sudo kkeys enroll /var/lib/shim-signed/mok/MOK.der", nil},
+		{"loading is switched off", "6.1-enrolled", signedByMine, "", "", "modprobe: ERROR: could not insert 'driver': Operation not permitted", "loading-disabled", "proven", "reboot",
+			with(map[string]string{"proc/sys/kernel/modules_disabled": "1\n"})},
+		{"the module's hash is on .blacklist", "6.1-enrolled", signedByMine, "", "", rejected, "blacklisted", "likely", "sudo dkms", func(m *machine.Machine) {
+			sum := sha256.Sum256(signedByMine(bench{t, "6.1-enrolled"}))
+			blacklisted("bin:" + hex.EncodeToString(sum[:]))(m)
+		}},
+		{"a keyring was cut off", "6.12-enrolled", signedByMine, "", keyNotice, rejected, "keyring-cut", "likely", "reboot", cut},
+		{"the list is not trusted", "6.1-enrolled", signedByMine, "", keyNotice, rejected, "list-not-trusted", "proven", "sudo kkeys mok trust on", func(m *machine.Machine) {
+			with(map[string]string{"etc/os-release": "ID=fedora\n"})(m)
+			m.Files = hidden{m.Files, "MokListTrustedRT"}
+			withoutIt(m, "6.1-declined")
+		}},
+		{"only authorities", "6.12-enrolled", signedByMine, "", keyNotice, rejected, "no-authority", "proven", "sudo kkeys generate", func(m *machine.Machine) {
+			option(release612, "CONFIG_INTEGRITY_CA_MACHINE_KEYRING=y")(m)
+			withoutIt(m, "6.12-declined")
+		}},
+		{"CRC64 where the kernel unpacks", "6.12-enrolled", func(b bench) []byte { return xzCRC64(b.t, signedByMine(b)) }, "driver.ko.xz", "", "insmod: ERROR: could not insert module driver.ko.xz: Invalid argument", "xz-check", "likely", "sudo unxz",
+			with(map[string]string{"sys/module/compression": "xz\n"})},
+		{"SUSE wants codeSigning", "6.12-enrolled", signedByMine, "", "PKCS7: sinfo 1: The signer 24a6bf key is not CodeSigning\n", rejected, "not-code-signing", "likely", "sudo kkeys generate", option(release612, "CONFIG_CHECK_CODESIGN_EKU=y")},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			m, err := machine.Snapshot(filepath.Join(machines, c.machine+".kks"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.change != nil {
+				c.change(m)
+			}
+			dir := t.TempDir()
+			file := filepath.Join(dir, "driver.ko")
+			if c.file != "" {
+				file = filepath.Join(dir, c.file)
+			}
+			log := filepath.Join(dir, "log")
+			for path, data := range map[string][]byte{file: c.module(bench{t, c.machine}), log: []byte(c.log)} {
+				if err := os.WriteFile(path, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			args := []string{"doctor", file, "--log", log, "--json"}
+			if c.err != "" {
+				args = append(args, "--error", c.err)
+			}
+			got := runOn(t, m, args...)
+			if err := validate("doctor", []byte(got.out)); err != nil {
+				t.Error(err)
+			}
+			var document doctorDocument
+			if err := json.Unmarshal([]byte(got.out), &document); err != nil || len(document.Subjects) != 1 {
+				t.Fatalf("%v\n%s%s", err, got.out, got.err)
+			}
+			findings := document.Subjects[0].Findings
+			if c.id == "" {
+				if len(findings) > 0 || got.code == exitNo {
+					t.Errorf("exit code %d, %+v", got.code, findings)
+				}
+				return
+			}
+			if len(findings) == 0 || findings[0].ID != c.id || findings[0].Certainty != c.certainty || got.code != exitNo {
+				t.Fatalf("want %s %s, exit code %d\n%s%s", c.certainty, c.id, got.code, got.out, got.err)
+			}
+			first := ""
+			if fixes := findings[0].Fixes; len(fixes) > 0 {
+				first = strings.Join(fixes[0].Commands, "\n")
+			}
+			if !strings.HasPrefix(first, c.fix) {
+				t.Errorf("the fix is %q, want %q", first, c.fix)
+			}
+		})
+	}
+}

@@ -1,0 +1,218 @@
+// Package doctor tells why a module does not load, or what will go wrong, and what mends it. It is pure: what was seen goes in, findings come out;
+// it opens no file, reads no clock and makes no system call. What it goes by is the verdict of package trust, the module's own file, what the
+// kernel's log says, and the order in which the kernel looks at a module (kernel/module/main.c, load_module).
+//
+// A finding is no more certain than what it rests on: the kernel's own answer or a computed signature proves, a line of the log that names no module
+// makes likely, and what merely fits is possible.
+package doctor
+
+import (
+	"slices"
+
+	"kkeys/evidence"
+	"kkeys/kernel"
+	"kkeys/trust"
+)
+
+// Facts are what is known of one module and of the machine that is to load it.
+type Facts struct {
+	Name string // the module's
+	Path string // its file; empty where none was found
+	// Searched: the kernel's modules were looked through, so that none of the name is there where Path is empty.
+	Searched bool
+	Module   *trust.Module
+	// Verdict is trust's on the module, nil where it was not judged; Signer names who signed it, as far as the signature says.
+	Verdict *trust.Verdict
+	Signer  string
+	Hash    string // of the signature
+	// Certificate is the file of the certificate that belongs to the signature, where there is one.
+	Certificate string
+	Info        *kernel.Info // what the module says of itself; nil where it is damaged or none
+	InfoErr     error
+	// Kernel is the machine's; Processor is what its modules are built for, as debug/elf names it.
+	Kernel    kernel.Status
+	Processor string
+	// Said is what the log and the programs that load modules say, in their order; LogErr says why there is no log.
+	Said   []Said
+	LogErr error
+	// Failure is what loading the module gave.
+	Failure kernel.Errno
+	Builtin bool     // the kernel has it without a file
+	Loaded  bool     // it is loaded now
+	Rules   []string // lines of modprobe.d that keep it from being loaded, with their file
+	Others  []string // other files of that name, which are not the one that modprobe takes
+	InImage []string // images of an initramfs that hold another module of that name
+	// Keys are pairs of key and certificate with which modules can be signed here.
+	Keys []Key
+	// Capable tells whether this process could load modules at all: root, no filter of a container.
+	Capable evidence.Reading
+}
+
+// Said is a line, and where it stands.
+type Said struct {
+	kernel.Trouble
+	Line  string
+	Where string // "kernel log, line 12"
+}
+
+// Key is a private key with its certificate, both files.
+type Key struct {
+	Private, Certificate string
+	Trusted              trust.Value // of the certificate, by the running kernel
+}
+
+// Certainty is how sure a finding is.
+type Certainty string
+
+// Nothing is called proven that was only matched.
+const (
+	Proven   Certainty = "proven"   // the kernel said so of this module or key, or it was computed
+	Likely   Certainty = "likely"   // what was seen has hardly another cause
+	Possible Certainty = "possible" // it fits
+)
+
+// Finding is one cause.
+type Finding struct {
+	ID        string
+	Cause     string // one line
+	Evidence  []string
+	Certainty Certainty
+	Concerns  string // whose work it is to mend it
+	Remedies  []Remedy
+	Reference string
+}
+
+// Who can mend a cause.
+const (
+	You          = "whoever runs this machine"
+	Builder      = "whoever builds and signs the module"
+	Distribution = "the distribution"
+	Nobody       = "nobody, with this kernel"
+)
+
+// Remedy is one way out of it; the command line words it for the machine.
+type Remedy struct {
+	Do          Action
+	Certificate string
+	Private     string
+	Hash        string
+	Path        string
+	Price       string // what it costs besides work; empty when nothing
+}
+
+// Action is what is to be done.
+type Action string
+
+// The actions, the best first.
+const (
+	Sign          Action = "sign"           // sign the file with a key that is trusted
+	MakeKey       Action = "make-key"       // make a key, enroll it, boot, sign
+	Enroll        Action = "enroll"         // ask MokManager to enroll the certificate, boot
+	Confirm       Action = "confirm"        // boot, and confirm in MokManager
+	Cancel        Action = "cancel"         // take back what is left of a request
+	LoadHash      Action = "load-hash"      // load the hash's module, now and at every boot
+	LoadKeys      Action = "load-algorithm" // load the key algorithm's module
+	TrustList     Action = "trust-list"     // let the kernel trust shim's list
+	Validation    Action = "validation"     // switch shim's validation on
+	SecureBoot    Action = "secure-boot"    // switch Secure Boot on
+	Repack        Action = "repack"         // unpack, or compress the way that the kernel reads
+	Rebuild       Action = "rebuild"        // build the module for this kernel
+	Reinstall     Action = "reinstall"      // bring the distribution's file back
+	Reboot        Action = "reboot"
+	Unblock       Action = "unblock"        // take a line out of modprobe.d
+	RenewImage    Action = "renew-initrd"   // make the initramfs anew
+	AskAsRoot     Action = "as-root"        // ask again as root
+	Load          Action = "load"           // then load the module
+	ValidationOff Action = "validation-off" // last resorts, with their price
+	EnforceOff    Action = "enforce-off"
+	LockdownLift  Action = "lockdown-lift"
+	SecureBootOff Action = "secure-boot-off"
+)
+
+// Diagnose gives the findings, the most certain first; among those as certain the order is that in which the kernel meets them.
+func Diagnose(f Facts) []Finding {
+	var found []Finding
+	for _, rule := range rules {
+		found = append(found, rule(f)...)
+	}
+	if f.Kernel.Enforced.Answer == evidence.No {
+		found = softened(found)
+	}
+	found = drop(found)
+	if slices.ContainsFunc(found, func(f Finding) bool { return f.Certainty != Possible }) { // an errno says nothing more
+		found = slices.DeleteFunc(found, func(f Finding) bool { return f.ID == bareErrno })
+	}
+	slices.SortStableFunc(found, func(a, b Finding) int { return order[a.Certainty] - order[b.Certainty] })
+	return found
+}
+
+var order = map[Certainty]int{Proven: 0, Likely: 1, Possible: 2}
+
+// rules are in the order in which the kernel meets what they are about.
+var rules = []func(Facts) []Finding{
+	notFound, blocked, incapable, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained,
+}
+
+// tolerated are findings of which a kernel that does not enforce signatures only takes note: it loads the module and taints itself (E).
+var tolerated = map[string]bool{
+	"unsigned": true, "stripped": true, "appended": true, "signed-outside": true, "unsupported-signature": true, "unknown-key": true, "hash-missing": true, "request-waiting": true,
+	"request-lost": true, "request-declined": true, "certificate-refused": true, "key-unsupported": true, "not-code-signing": true, "enrolled-not-loaded": true,
+	"not-through-shim": true, "secure-boot-off": true, "list-not-trusted": true, "no-machine-keyring": true, "no-authority": true, "keyring-cut": true,
+}
+
+// Tolerated tells of a finding's id whether it is about a signature that a kernel which does not enforce them would do without.
+func Tolerated(id string) bool { return tolerated[id] }
+
+// softened says of what is tolerated that it keeps nothing from loading.
+func softened(found []Finding) []Finding {
+	for i, f := range found {
+		if tolerated[f.ID] {
+			found[i].Cause = "it loads here all the same, and taints the kernel (E): " + f.Cause
+		}
+	}
+	return found
+}
+
+// drop leaves out what a more certain finding of the same id says already.
+func drop(found []Finding) (kept []Finding) {
+	for _, f := range found {
+		if i := slices.IndexFunc(kept, func(k Finding) bool { return k.ID == f.ID }); i < 0 {
+			kept = append(kept, f)
+		} else if order[f.Certainty] < order[kept[i].Certainty] {
+			kept[i] = f
+		}
+	}
+	return kept
+}
+
+// gate is the verdict's gate of a name; its result is not-applicable where there is none.
+func (f Facts) gate(name string) trust.Gate {
+	if f.Verdict != nil {
+		for _, g := range f.Verdict.Gates {
+			if g.Name == name {
+				return g
+			}
+		}
+	}
+	return trust.Gate{Name: name, Result: trust.NotApplicable}
+}
+
+// said are the lines of a kind: those that name this module, and those that name none.
+func (f Facts) said(kinds ...kernel.Kind) (lines []Said) {
+	for _, s := range f.Said {
+		if slices.Contains(kinds, s.Kind) && (s.Module == "" || kernel.ModuleName(s.Module) == f.Name) {
+			lines = append(lines, s)
+		}
+	}
+	return lines
+}
+
+// quote is how lines stand in a finding's evidence.
+func quote(lines []Said) (words []string) {
+	for _, s := range lines {
+		if words = append(words, s.Where+": "+s.Line); len(words) == 3 {
+			break
+		}
+	}
+	return words
+}

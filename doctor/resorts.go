@@ -1,0 +1,32 @@
+package doctor
+
+import (
+	"kkeys/evidence"
+	"kkeys/kernel"
+)
+
+// Resort is a way around the check itself, for whoever has no other, and its price.
+type Resort struct {
+	Do    Action
+	Price string
+}
+
+// LastResorts are what can be switched off on a machine so that modules load unsigned; the least first. Empty where signatures are not enforced.
+func LastResorts(k kernel.Status, secureBoot, shim evidence.Answer) (all []Resort) {
+	if k.Enforced.Answer == evidence.No {
+		return nil
+	}
+	if _, forced := k.CommandLine.Last("module.sig_enforce"); forced {
+		all = append(all, Resort{EnforceOff, "take module.sig_enforce off the kernel's command line: every unsigned module loads then, where lockdown is off too"})
+	}
+	if k.Lockdown == "integrity" || k.Lockdown == "confidentiality" {
+		all = append(all, Resort{LockdownLift, "SysRq x at the machine's own keyboard lifts lockdown until the next boot on kernels that have that (few distributions' still do); whoever is root can then change the kernel"})
+	}
+	if secureBoot == evidence.Yes && shim == evidence.Yes {
+		all = append(all, Resort{ValidationOff, "shim then starts any boot loader and any kernel, and the kernel counts Secure Boot as off: keys that were enrolled no longer count either"})
+	}
+	if secureBoot == evidence.Yes {
+		all = append(all, Resort{SecureBootOff, "the firmware then starts anything, also what somebody put there unseen; disks bound to the TPM ask for their recovery key; other systems on this machine may refuse to work"})
+	}
+	return all
+}
