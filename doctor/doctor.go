@@ -27,6 +27,7 @@ type Facts struct {
 	Hash    string // of the signature
 	// Certificate is the file of the certificate that belongs to the signature, where there is one.
 	Certificate string
+	Content     []byte       // the module, unpacked, with its signatures; nil where it cannot be unpacked
 	Info        *kernel.Info // what the module says of itself; nil where it is damaged or none
 	InfoErr     error
 	// Kernel is the machine's; Processor is what its modules are built for, as debug/elf names it.
@@ -37,14 +38,16 @@ type Facts struct {
 	LogErr error
 	// Failure is what loading the module gave.
 	Failure kernel.Errno
-	Builtin bool     // the kernel has it without a file
-	Loaded  bool     // it is loaded now
-	Rules   []string // lines of modprobe.d that keep it from being loaded, with their file
-	Others  []string // other files of that name, which are not the one that modprobe takes
-	InImage []string // images of an initramfs that hold another module of that name
+	Builtin bool // the kernel has it without a file
+	Loaded  bool // it is loaded now
+	Blocks  []Block
+	Chosen  string   // the file that modules.dep has for the name; empty when none, or where a file was named
+	Others  []string // other files of that name
+	Builds  []Build  // of tools that build it here, where there is no file
+	Copies  []Copy   // in images of an initramfs, with other bytes than the file
 	// Keys are pairs of key and certificate with which modules can be signed here.
 	Keys []Key
-	// Capable tells whether this process could load modules at all: root, no filter of a container.
+	// Capable tells whether a process like this one could load modules at all; see kernel.MayLoad.
 	Capable evidence.Reading
 }
 
@@ -80,6 +83,7 @@ type Finding struct {
 	Concerns  string // whose work it is to mend it
 	Remedies  []Remedy
 	Reference string
+	Harmless  bool // it keeps nothing from loading
 }
 
 // Who can mend a cause.
@@ -96,8 +100,9 @@ type Remedy struct {
 	Certificate string
 	Private     string
 	Hash        string
-	Path        string
-	Price       string // what it costs besides work; empty when nothing
+	Path        string // of the module, of the file with the line to be taken out; or the package of a tool
+	Text        string // the line
+	Tool        string
 }
 
 // Action is what is to be done.
@@ -117,12 +122,13 @@ const (
 	SecureBoot    Action = "secure-boot"    // switch Secure Boot on
 	Repack        Action = "repack"         // unpack, or compress the way that the kernel reads
 	Rebuild       Action = "rebuild"        // build the module for this kernel
+	BuildModule   Action = "build-module"   // have the tool build and install it that has its source
+	Depmod        Action = "depmod"         // write modules.dep anew
 	Reinstall     Action = "reinstall"      // bring the distribution's file back
 	Reboot        Action = "reboot"
-	Unblock       Action = "unblock"        // take a line out of modprobe.d
+	Unblock       Action = "unblock"        // take the line out, or the word off the kernel's command line
 	RenewImage    Action = "renew-initrd"   // make the initramfs anew
 	AskAsRoot     Action = "as-root"        // ask again as root
-	Load          Action = "load"           // then load the module
 	ValidationOff Action = "validation-off" // last resorts, with their price
 	EnforceOff    Action = "enforce-off"
 	LockdownLift  Action = "lockdown-lift"
@@ -139,10 +145,16 @@ func Diagnose(f Facts) []Finding {
 		found = softened(found)
 	}
 	found = drop(found)
-	if slices.ContainsFunc(found, func(f Finding) bool { return f.Certainty != Possible }) { // an errno says nothing more
+	if slices.ContainsFunc(found, func(f Finding) bool { return f.Certainty != Possible && !f.Harmless }) { // an errno says nothing more
 		found = slices.DeleteFunc(found, func(f Finding) bool { return f.ID == bareErrno })
 	}
-	slices.SortStableFunc(found, func(a, b Finding) int { return order[a.Certainty] - order[b.Certainty] })
+	rank := func(f Finding) int {
+		if f.Harmless {
+			return len(order)
+		}
+		return order[f.Certainty]
+	}
+	slices.SortStableFunc(found, func(a, b Finding) int { return rank(a) - rank(b) })
 	return found
 }
 
@@ -150,7 +162,7 @@ var order = map[Certainty]int{Proven: 0, Likely: 1, Possible: 2}
 
 // rules are in the order in which the kernel meets what they are about.
 var rules = []func(Facts) []Finding{
-	notFound, blocked, incapable, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained,
+	notFound, unlisted, blocked, incapable, copies, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained, harmless,
 }
 
 // tolerated are findings of which a kernel that does not enforce signatures only takes note: it loads the module and taints itself (E).

@@ -14,41 +14,6 @@ import (
 
 func one(f Finding) []Finding { return []Finding{f} }
 
-// notFound: there is nothing to look at.
-func notFound(f Facts) []Finding {
-	switch {
-	case f.Builtin && f.Path == "":
-		return one(Finding{ID: "builtin", Certainty: Proven, Concerns: Nobody, Cause: "it is part of the kernel itself: there is nothing to load",
-			Evidence: []string{"modules.builtin of kernel " + f.Kernel.Release}})
-	case f.Path == "" && f.Searched:
-		return one(Finding{ID: "not-found", Certainty: Proven, Concerns: You, Cause: "kernel " + f.Kernel.Release + " has no module of that name",
-			Evidence: []string{"no file of that name below /lib/modules/" + f.Kernel.Release}, Remedies: []Remedy{{Do: Rebuild}}})
-	}
-	return nil
-}
-
-// blocked: modprobe does not even try.
-func blocked(f Facts) []Finding {
-	if len(f.Rules) == 0 {
-		return nil
-	}
-	return one(Finding{ID: "blocked", Certainty: Proven, Concerns: You, Cause: "modprobe is told not to load it", Evidence: f.Rules, Remedies: []Remedy{{Do: Unblock}},
-		Reference: "modprobe.d(5)"})
-}
-
-// incapable: before anything else the kernel asks whether the caller may load modules (may_init_module, kernel/module/main.c).
-func incapable(f Facts) []Finding {
-	if f.Capable.Answer != evidence.No {
-		return nil
-	}
-	certainty := Possible
-	if f.Failure == "EPERM" {
-		certainty = Likely
-	}
-	return one(Finding{ID: "no-capability", Certainty: certainty, Concerns: You, Cause: "a process like this one may load no module at all", Evidence: []string{f.Capable.Evidence},
-		Remedies: []Remedy{{Do: AskAsRoot}}, Reference: "capabilities(7), CAP_SYS_MODULE"})
-}
-
 // loadingOff: kernel.modules_disabled stays 1 until the next boot.
 func loadingOff(f Facts) []Finding {
 	gate := f.gate(trust.GateLoading)
@@ -277,7 +242,8 @@ func (f Facts) enrolledInVain(finding func(id, cause string, gate trust.Gate, re
 		}
 		return finding(way.id, way.cause, g, remedies...)
 	}
-	return finding("enrolled-not-loaded", "its key is enrolled, and no keyring that the kernel consults for modules shows it; nothing that can be seen says why", enrolled, Remedy{Do: Reboot})
+	enrolled.Evidence = strings.Join(append([]string{enrolled.Evidence}, quote(f.said(kernel.SaidCertificate, kernel.SaidRevoked))...), "; ")
+	return finding("enrolled-not-loaded", "its key is enrolled, and no keyring that the kernel consults for modules shows it; nothing else that can be seen says why", enrolled, Remedy{Do: Reboot})
 }
 
 // hash: the kernel must have the hash of the signature before it is asked.

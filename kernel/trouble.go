@@ -28,16 +28,19 @@ const (
 	SaidUntrusted   Kind = "pkcs7-not-trusted"   // [certs/system_keyring.c, verify_pkcs7_message_sig]
 	SaidCodeSigning Kind = "not-code-signing"    // SUSE's kernels [crypto/asymmetric_keys/pkcs7_trust.c]
 	SaidBlacklisted Kind = "blacklisted"         // Module hash … is blacklisted [kernel/module/signing.c, of Debian and SUSE]
+	SaidForbidden   Kind = "module-blacklisted"  // Module … is blacklisted, by module_blacklist= [kernel/module/main.c, load_module]
+	SaidRevoked     Kind = "certificate-revoked" // Cert … is blacklisted [crypto/asymmetric_keys/x509_public_key.c, x509_get_sig_params]
 	SaidTrailer     Kind = "trailer"             // the twelve bytes before the line of text [kernel/module_signature.c, mod_check_sig]
 	SaidVermagic    Kind = "version-magic"       // [kernel/module/main.c, check_modinfo]
 	SaidSymbol      Kind = "unknown-symbol"      // [kernel/module/main.c, resolve_symbol_wait, check_version]
 	SaidELF         Kind = "invalid-elf"         // [kernel/module/main.c, elf_validity_check]
 	SaidUnpacking   Kind = "unpacking-failed"    // [kernel/module/decompress.c]
-	SaidCertificate Kind = "certificate-refused" // [certs/system_keyring.c, security/integrity/digsig.c]
+	SaidCertificate Kind = "certificate-refused" // [certs/system_keyring.c, security/integrity/digsig.c, security/integrity/platform_certs/load_uefi.c]
 	SaidLoaded      Kind = "certificate-loaded"  // [the same]
 	SaidIMA         Kind = "ima"                 // [security/integrity/ima/ima_main.c, ima_load_data]
 	SaidLockedDown  Kind = "locked-down"         // Kernel is locked down from … [security/lockdown/lockdown.c]
-	SaidNotInserted Kind = "not-inserted"        // what modprobe and insmod say
+	SaidNotInserted Kind = "not-inserted"        // what modprobe, insmod and systemd-modules-load say
+	SaidNotFound    Kind = "not-found"           // the same, where there is no such module
 )
 
 // pattern is how one kind of line looks; what its groups mean is said by their names.
@@ -58,6 +61,8 @@ var patterns = []pattern{
 	{SaidUntrusted, regexp.MustCompile(`^(?:PKCS7: )?PKCS#7 signature (?:is )?not signed with a trusted key$`)},
 	{SaidCodeSigning, regexp.MustCompile(`^PKCS7: sinfo \d+: The signer (?P<subject>[0-9a-f]+) key is not CodeSigning$`)},
 	{SaidBlacklisted, regexp.MustCompile(`^(?:module: )?Module hash (?P<subject>[0-9a-f]+) is blacklisted$`)},
+	{SaidForbidden, regexp.MustCompile(`^(?:module: )?Module ` + name + ` is blacklisted$`)},
+	{SaidRevoked, regexp.MustCompile(`^(?:X\.509: )?Cert (?P<subject>[0-9a-f]+) is blacklisted$`)},
 	{SaidTrailer, regexp.MustCompile(`^(?:module: )?(?:` + name + `: )?(?:PKCS#7 signature info has unexpected non-zero params|not signed with expected PKCS#7 message)$`)},
 	{SaidVermagic, regexp.MustCompile(`^` + name + `: version magic '(?P<subject>[^']*)' should be '[^']*'$`)},
 	{SaidSymbol, regexp.MustCompile(`^` + name + `: Unknown symbol (?P<subject>\S+) \(err (?P<errno>-\d+)\)$`)},
@@ -65,10 +70,13 @@ var patterns = []pattern{
 	{SaidELF, regexp.MustCompile(`^(?:module: )?(?:` + name + `: )?(?P<subject>Invalid ELF (?:header|section) .*)$`)},
 	{SaidUnpacking, regexp.MustCompile(`^(?:module: )?(?P<subject>(?:not an? \S+ compressed module|decompression (?:failed|of the module failed).*|failed to initialize decompressor.*))$`)},
 	{SaidCertificate, regexp.MustCompile(`^(?:integrity: )?Problem loading (?:in-kernel )?X\.509 certificate \(?(?P<errno>-\d+)\)?$`)},
+	{SaidCertificate, regexp.MustCompile(`^(?:integrity: )?Couldn't parse (?P<subject>db|dbx|MokListRT|mokx|MokListXRT) signatures(?: from EFI MOKvar config table)?: (?P<errno>-\d+)$`)},
 	{SaidLoaded, regexp.MustCompile(`^(?:integrity: )?Loaded X\.509 cert '(?P<subject>.*)'$`)},
 	{SaidIMA, regexp.MustCompile(`^(?:ima: )?impossible to appraise a module without a file descriptor\..*$`)},
 	{SaidLockedDown, regexp.MustCompile(`^Kernel is locked down from (?P<subject>.+); see man kernel_lockdown\.7$`)},
 	{SaidNotInserted, regexp.MustCompile(`^(?:sudo: )?(?P<program>modprobe|insmod)(?:\[\d+\])?: (?:ERROR|FATAL): could not insert (?:module )?'?(?P<module>[^' :]+)'?: (?P<errno>.+)$`)},
+	{SaidNotInserted, regexp.MustCompile(`^(?:.* )?(?P<program>systemd-modules-load)\[\d+\]: Failed to insert module '(?P<module>[^']+)': (?P<errno>.+)$`)},
+	{SaidNotFound, regexp.MustCompile(`^(?:sudo: )?(?P<program>modprobe): (?:ERROR|FATAL): Module (?P<module>\S+) not found(?: in directory \S+)?\.?$`)},
 	{SaidNotInserted, regexp.MustCompile(`^(?P<program>modprobe|insmod): can't (?:insert|load module) '?(?P<module>[^' :]+)'?(?: \([^)]*\))?: (?P<errno>.+)$`)}, // busybox's
 }
 

@@ -23,7 +23,8 @@ type Named struct {
 // Rule is a line of modprobe.d (modprobe.d(5)).
 type Rule struct {
 	File, Text string
-	Blocks     bool // it keeps the module from being loaded, by its alias or at all
+	Blocks     bool // it keeps the module from being loaded
+	ByItself   bool // it only keeps it from being loaded for a device that is found
 }
 
 // modprobeFolders are where kmod looks for configuration (libkmod.c, default_config_paths). A file in one hides those of its name in later ones.
@@ -103,15 +104,17 @@ func parseRules(file, text, name string) (rules []Rule) {
 		if len(words) < 2 || strings.HasPrefix(words[0], "#") || kernel.ModuleName(words[1]) != name {
 			continue
 		}
+		rule := Rule{File: file, Text: strings.TrimSpace(line)}
 		switch words[0] {
 		case "blacklist":
-			rules = append(rules, Rule{file, strings.TrimSpace(line), true})
+			rule.ByItself = true
 		case "install":
-			last := words[len(words)-1]
-			rules = append(rules, Rule{file, strings.TrimSpace(line), slices.Contains([]string{"/bin/true", "/bin/false", "/usr/bin/true", "/usr/bin/false", ":"}, last)})
+			rule.Blocks = slices.Contains([]string{"/bin/true", "/bin/false", "/usr/bin/true", "/usr/bin/false", ":", "true", "false"}, words[len(words)-1])
 		case "options", "softdep":
-			rules = append(rules, Rule{file, strings.TrimSpace(line), false})
+		default:
+			continue
 		}
+		rules = append(rules, rule)
 	}
 	return rules
 }

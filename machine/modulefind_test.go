@@ -29,8 +29,8 @@ func TestFindModule(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	want := []Rule{
-		{"/etc/modprobe.d/a.conf", "blacklist hid-wacom", true}, {"/etc/modprobe.d/a.conf", "options hid_wacom x=1", false},
-		{"/lib/modprobe.d/b.conf", "install hid_wacom    /bin/false", true}, {"/lib/modprobe.d/b.conf", "install hid_wacom /sbin/modprobe --ignore-install hid_wacom && true x", false},
+		{"/etc/modprobe.d/a.conf", "blacklist hid-wacom", false, true}, {"/etc/modprobe.d/a.conf", "options hid_wacom x=1", false, false},
+		{"/lib/modprobe.d/b.conf", "install hid_wacom    /bin/false", true, false}, {"/lib/modprobe.d/b.conf", "install hid_wacom /sbin/modprobe --ignore-install hid_wacom && true x", false, false},
 	}
 	if !slices.Equal(got.Rules, want) {
 		t.Errorf("%+v", got.Rules)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -44,6 +47,7 @@ type causeDocument struct {
 	Concerns  string        `json:"concerns"`
 	Fixes     []fixDocument `json:"fixes"`
 	Reference *string       `json:"reference"`
+	Harmless  bool          `json:"harmless"` // it keeps nothing from loading
 }
 
 // fixDocument is one way out: commands in their order, and what to know before.
@@ -90,14 +94,19 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 	p := proof{wanted: c.Bool("prove"), hash: "sha256"}
 	facts := s.gather(p, common)
 	keys := s.keyPairs(facts)
+	var all []doctor.Facts
 	for _, name := range names {
-		f, path, err := s.factsOf(name, p, facts, common)
+		f, err := s.factsOf(name, p, facts, common)
 		if err != nil {
 			return exitYes, err
 		}
 		f.Said, f.Keys = said, keys
 		f.Failure = failureOf(said, f.Name)
-		document.Subjects = append(document.Subjects, s.describe(f, path, doctor.Diagnose(f)))
+		all = append(all, f)
+	}
+	s.copies(all, &common.envelope)
+	for _, f := range all {
+		document.Subjects = append(document.Subjects, s.describe(f, doctor.Diagnose(f)))
 	}
 	document.NotSeen = append(document.NotSeen, common.NotSeen...)
 	s.resorts(facts, document)
@@ -126,7 +135,7 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, err e
 		lines, where = kernel.ParseLog(string(data)), path
 	case !s.elsewhere:
 		if lines, err = kernel.ReadWholeLog(); err != nil {
-			e.missing("kernel log", err)
+			e.missing("kernel log", restricted(err))
 		}
 	}
 	for _, line := range lines {
@@ -135,15 +144,25 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, err e
 		}
 	}
 	if text := c.String("error"); c.IsSet("error") {
+		before := len(said)
 		for _, line := range kernel.ParseLog(text) {
-			trouble, ok := kernel.ReadTrouble(line.Message)
-			if !ok {
-				return nil, usage("--error: %q is no line that is known of modprobe, insmod or the kernel", line.Message)
+			if trouble, ok := kernel.ReadTrouble(line.Message); ok {
+				said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: "--error"})
 			}
-			said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: "--error"})
+		}
+		if len(said) == before {
+			return nil, usage("--error: %.200q is nothing that is known of modprobe, insmod or the kernel", text)
 		}
 	}
 	return said, nil
+}
+
+// restricted tells how to come by the log where only root may read it (kernel.dmesg_restrict, CAP_SYSLOG).
+func restricted(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("the sysctl kernel.dmesg_restrict leaves it to root: run `sudo dmesg >log` and give --log log, or run kkeys as root; %w", err)
+	}
+	return err
 }
 
 // namedIn are the modules that lines name in trouble.
@@ -191,25 +210,14 @@ func (s *session) sayDiagnosis(document *doctorDocument) int {
 		}
 	}
 	for _, d := range document.Subjects {
-		if len(d.Findings) == 0 {
-			s.say("%s: nothing is wrong that can be seen", printable.Text(d.Name))
-			continue
+		if d.causes() {
+			code = worse(code, exitNo)
+			s.say("%s%s", printable.Text(d.Name), at(d.Path))
+		} else {
+			s.say("%s%s: nothing is wrong that can be seen", printable.Text(d.Name), at(d.Path))
 		}
-		code = worse(code, exitNo)
-		s.say("%s%s", printable.Text(d.Name), at(d.Path))
 		for _, f := range d.Findings {
-			s.say("  %s: %s", s.paint(map[string]string{"proven": red, "likely": yellow}[f.Certainty], f.Certainty), printable.Text(f.Cause))
-			for _, e := range f.Evidence {
-				s.say("    seen: %s", printable.Text(e))
-			}
-			for i, fix := range f.Fixes {
-				for _, command := range fix.Commands {
-					s.say("    %s: %s", map[bool]string{true: "fix", false: "or"}[i == 0], pasted(command))
-				}
-				if fix.Note != nil {
-					s.say("      %s", printable.Text(*fix.Note))
-				}
-			}
+			s.sayFinding(f)
 		}
 	}
 	if len(document.Resorts) > 0 {
@@ -222,6 +230,32 @@ func (s *session) sayDiagnosis(document *doctorDocument) int {
 		s.say("    %s", printable.Text(r.Price))
 	}
 	return document.unsure(code)
+}
+
+func (s *session) sayFinding(f causeDocument) {
+	how := s.paint(map[string]string{"proven": red, "likely": yellow}[f.Certainty], f.Certainty)
+	if f.Harmless {
+		how = "harmless"
+	}
+	s.say("  %s: %s", how, printable.Text(f.Cause))
+	for _, e := range f.Evidence {
+		s.say("    seen: %s", printable.Text(e))
+	}
+	for i, fix := range f.Fixes {
+		label := map[bool]string{true: "fix", false: "or"}[i == 0]
+		for _, command := range fix.Commands {
+			s.say("    %s: %s", label, pasted(command))
+			label = "then"
+		}
+		if fix.Note != nil {
+			s.say("      %s", printable.Text(*fix.Note))
+		}
+	}
+}
+
+// causes tells whether something was found that keeps the module from loading.
+func (d *diagnosisDocument) causes() bool {
+	return slices.ContainsFunc(d.Findings, func(f causeDocument) bool { return !f.Harmless })
 }
 
 // unsure: where nothing was found, what was not seen may have been the cause.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"path"
@@ -9,29 +10,33 @@ import (
 	"strings"
 
 	"kkeys/doctor"
+	"kkeys/initrd"
 	"kkeys/kernel"
 	"kkeys/machine"
 	"kkeys/modsig"
 	"kkeys/trust"
 )
 
-// factsOf gathers what doctor goes by for one module, named by its file or as for modprobe. The path is the one to write in commands.
-func (s *session) factsOf(arg string, p proof, common trust.Facts, document *trustedDocument) (f doctor.Facts, file string, err error) {
+// factsOf gathers what doctor goes by for one module, named by its file or as for modprobe.
+func (s *session) factsOf(arg string, p proof, common trust.Facts, document *trustedDocument) (f doctor.Facts, err error) {
 	f.Kernel, f.Processor = common.Kernel, processors[runtime.GOARCH]
+	if !s.elsewhere {
+		f.Capable = kernel.MayLoad(s.machine.Files)
+	}
 	var data []byte
 	if isFile(arg) {
 		f.Name, f.Path = kernel.ModuleName(arg), arg
 		if data, err = machine.ReadFile(arg); err != nil {
-			return f, "", failed("%w", err)
+			return f, failed("%w", err)
 		}
 	} else {
 		f.Name = kernel.ModuleName(arg)
 		if data, err = s.byName(&f, &document.envelope); err != nil {
-			return f, "", err
+			return f, err
 		}
 	}
 	if data == nil {
-		return f, "", nil
+		return f, nil
 	}
 	s.listAgain(&common)
 	j := s.judge(f.Path, data, p, common, document)
@@ -40,11 +45,12 @@ func (s *session) factsOf(arg string, p proof, common trust.Facts, document *tru
 		f.Signer, f.Hash = signer.String(), signer.Hash
 	}
 	if unpacked, uerr := modsig.Unpack(data, modsig.MaxModule); uerr == nil {
+		f.Content = unpacked.Module
 		if f.Info, f.InfoErr = kernel.ParseInfo(unpacked.Module); f.InfoErr == nil && f.Info.Name != "" {
 			f.Name = f.Info.Name // as the log calls it, whatever the file is called
 		}
 	}
-	return f, f.Path, nil
+	return f, nil
 }
 
 // byName finds and reads the module of a name that belongs to the kernel.
@@ -57,23 +63,18 @@ func (s *session) byName(f *doctor.Facts, e *envelope) ([]byte, error) {
 	case err != nil:
 		return nil, failed("%w", err)
 	}
-	f.Builtin, f.Searched = named.Builtin, true
-	for _, rule := range named.Rules {
-		if rule.Blocks {
-			f.Rules = append(f.Rules, rule.File+": "+rule.Text)
+	f.Builtin, f.Searched, f.Chosen, f.Blocks = named.Builtin, true, named.Chosen, blocks(named.Rules, f.Kernel.CommandLine, f.Name)
+	if len(named.Files) == 0 {
+		for _, b := range s.machine.Builds(f.Kernel.Release, f.Name) {
+			f.Builds = append(f.Builds, doctor.Build{Tool: b.Tool, Package: b.Package, File: b.File})
 		}
+		return nil, nil
 	}
-	chosen := slices.IndexFunc(named.Files, func(m machine.ModuleFile) bool { return m.Path == named.Chosen })
-	if chosen < 0 {
-		chosen = 0
-	}
+	chosen := max(0, slices.IndexFunc(named.Files, func(m machine.ModuleFile) bool { return m.Path == named.Chosen }))
 	for i, file := range named.Files {
 		if i != chosen {
 			f.Others = append(f.Others, file.Path)
 		}
-	}
-	if len(named.Files) == 0 {
-		return nil, nil
 	}
 	f.Path = named.Files[chosen].Path
 	data, err := s.machine.ReadModuleFile(named.Files[chosen], nil)
@@ -81,6 +82,67 @@ func (s *session) byName(f *doctor.Facts, e *envelope) ([]byte, error) {
 		return nil, failed("%w", err)
 	}
 	return data, nil
+}
+
+// blocks are the lines of modprobe.d, and the words of the kernel's command line, that keep a module from being loaded.
+func blocks(rules []machine.Rule, words kernel.Parameters, name string) (all []doctor.Block) {
+	for _, rule := range rules {
+		if rule.Blocks || rule.ByItself {
+			all = append(all, doctor.Block{Where: rule.File, Text: rule.Text, ByItself: rule.ByItself})
+		}
+	}
+	named := func(list string) bool {
+		return slices.ContainsFunc(strings.Split(list, ","), func(n string) bool { return kernel.ModuleName(n) == name })
+	}
+	for _, word := range words {
+		switch {
+		case word.Is("module_blacklist") && named(word.Value):
+			all = append(all, doctor.Block{Where: commandLine, Text: word.Word, Kernel: true})
+		case word.Is("modprobe.blacklist") && named(word.Value): // kmod's libkmod-config.c, kcmdline_parse_result
+			all = append(all, doctor.Block{Where: commandLine, Text: word.Word, ByItself: true})
+		}
+	}
+	return all
+}
+
+const commandLine = "/proc/cmdline"
+
+// copies finds, in the images of an initramfs for the kernel, other modules of the names that were found in its folder.
+func (s *session) copies(facts []doctor.Facts, e *envelope) {
+	wanted := map[string]*doctor.Facts{}
+	for i, f := range facts {
+		if f.Searched && f.Content != nil {
+			wanted[f.Name] = &facts[i]
+		}
+	}
+	if len(wanted) == 0 {
+		return
+	}
+	for _, image := range s.machine.Images(facts[0].Kernel.Release) {
+		if err := s.copiesIn(image, wanted); err != nil {
+			e.missing(image, err)
+		}
+	}
+}
+
+func (s *session) copiesIn(image string, wanted map[string]*doctor.Facts) error {
+	file, err := s.machine.OpenImage(image)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return eachModule(file, func(entry initrd.File, data []byte) {
+		f := wanted[kernel.ModuleName(entry.Name)]
+		if f == nil || !strings.Contains(entry.Name, "modules/"+f.Kernel.Release+"/") {
+			return
+		}
+		unpacked, err := modsig.Unpack(data, modsig.MaxModule)
+		if err != nil || bytes.Equal(unpacked.Module, f.Content) { // what is damaged does not load from there
+			return
+		}
+		_, _, err = modsig.Split(unpacked.Module)
+		f.Copies = append(f.Copies, doctor.Copy{Image: image, Entry: entry.Name, Unsigned: errors.Is(err, modsig.ErrUnsigned)})
+	})
 }
 
 // processors are debug/elf's names of what Go calls them.

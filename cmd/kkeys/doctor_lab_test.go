@@ -35,7 +35,7 @@ func mend(file string) lab.Command {
 	return lab.Shell(fmt.Sprintf(`export PATH=/tmp/bin:$PATH; cd /srv
 /tmp/bin/insmod /srv/%[1]s 2>/tmp/error && echo "it loads already" && exit 9
 kkeys doctor /srv/%[1]s --error "$(cat /tmp/error)" >/tmp/said; cat /tmp/error /tmp/said
-awk '/^  (proven|likely|possible): / { n++ } n == 1 && /fix: reboot$/ { exit } n == 1 && sub(/^    fix: /, "")' /tmp/said |
+awk '/^  (proven|likely|possible): / { n++ } n > 1 || /^    or: / || /: reboot$/ { exit } sub(/^    (fix|then): /, "")' /tmp/said |
 	sed 's,kkeys \(enroll\|mok trust on\),& --password-file /srv/password,' >/tmp/fix
 echo "running:"; cat /tmp/fix; sh -e /tmp/fix; lsmod | grep -c ^dummy && rmmod dummy`, file))
 }

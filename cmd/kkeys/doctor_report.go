@@ -67,11 +67,12 @@ func (s *session) sayReport(document *doctorDocument, facts trust.Facts) int {
 	for _, d := range document.Subjects {
 		line("")
 		line("#### %s%s", cell(d.Name), at(d.Path))
-		if len(d.Findings) == 0 {
+		if d.causes() {
+			code = worse(code, exitNo)
+		} else {
 			line("nothing is wrong that can be seen")
 		}
 		for _, f := range d.Findings {
-			code = worse(code, exitNo)
 			line("- **%s** (%s): %s", f.ID, f.Certainty, cell(f.Cause))
 			for _, e := range f.Evidence {
 				line("  - %s", cell(e))

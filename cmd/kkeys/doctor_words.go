@@ -10,14 +10,14 @@ import (
 )
 
 // describe words a diagnosis for this machine.
-func (s *session) describe(f doctor.Facts, file string, findings []doctor.Finding) diagnosisDocument {
-	d := diagnosisDocument{Name: f.Name, Path: known(file), Findings: []causeDocument{}}
+func (s *session) describe(f doctor.Facts, findings []doctor.Finding) diagnosisDocument {
+	d := diagnosisDocument{Name: f.Name, Path: known(f.Path), Findings: []causeDocument{}}
 	if f.Verdict != nil {
 		d.Verdict = &f.Verdict.Value
 	}
 	for _, finding := range findings {
 		c := causeDocument{ID: finding.ID, Cause: finding.Cause, Certainty: string(finding.Certainty), Evidence: finding.Evidence, Concerns: finding.Concerns,
-			Reference: known(finding.Reference), Fixes: []fixDocument{}}
+			Reference: known(finding.Reference), Harmless: finding.Harmless, Fixes: []fixDocument{}}
 		if c.Evidence == nil {
 			c.Evidence = []string{}
 		}
@@ -63,6 +63,9 @@ func (s *session) fixOf(way []doctor.Remedy, f doctor.Facts) (fix fixDocument) {
 		switch r.Do {
 		case doctor.Sign:
 			add(fmt.Sprintf("sudo kkeys sign --key %s --cert %s %s", argument(r.Private), argument(r.Certificate), file))
+			if strings.Contains(f.Path, "/updates/dkms/") && !strings.HasPrefix(r.Private, "/var/lib/dkms/") {
+				note(fmt.Sprintf("to have dkms sign with it from now on: printf 'mok_signing_key=%%s\\nmok_certificate=%%s\\n' %s %s | sudo tee /etc/dkms/framework.conf.d/kkeys.conf", argument(r.Private), argument(r.Certificate)))
+			}
 		case doctor.MakeKey:
 			private, certificate := s.newKey()
 			add(fmt.Sprintf("sudo kkeys generate --key %s --cert %s", argument(private), argument(certificate)), "sudo kkeys enroll "+argument(certificate), boot,
@@ -99,14 +102,22 @@ func (s *session) fixOf(way []doctor.Remedy, f doctor.Facts) (fix fixDocument) {
 				add("sudo depmod -a")
 			}
 		case doctor.Rebuild:
-			add(s.rebuild(f))
+			add(s.rebuild(f)...)
+			loads = false
+		case doctor.BuildModule:
+			add(s.headers(f), s.build(r, f))
+		case doctor.Depmod:
+			add("sudo depmod " + shellWord(f.Kernel.Release))
+		case doctor.RenewImage:
+			add(s.renew(f))
 			loads = false
 		case doctor.Reinstall:
 			add(s.reinstallKernel(f))
 		case doctor.Reboot:
 			add(boot)
 		case doctor.Unblock:
-			loads = len(f.Rules) > 0
+			add(s.unblock(r, f)...)
+			loads = r.Path != commandLine
 		case doctor.AskAsRoot:
 			add("sudo kkeys doctor " + argument(f.Name))
 			loads = false
@@ -120,7 +131,7 @@ func (s *session) fixOf(way []doctor.Remedy, f doctor.Facts) (fix fixDocument) {
 
 // load is the command that loads the module in the end.
 func (s *session) load(f doctor.Facts) string {
-	if underModules(f.Path) {
+	if f.Path == "" || underModules(f.Path) {
 		return "sudo modprobe " + shellWord(f.Name)
 	}
 	return "sudo insmod " + argument(f.Path)
@@ -145,28 +156,4 @@ func (s *session) newKey() (private, certificate string) {
 		}
 	}
 	return "/root/MOK.priv", "/root/MOK.der"
-}
-
-// rebuild brings a module for the running kernel.
-func (s *session) rebuild(f doctor.Facts) string {
-	if s.machine.HasFolder("var/lib/dkms") {
-		return "sudo dkms autoinstall -k " + shellWord(f.Kernel.Release)
-	}
-	return "make -C /lib/modules/" + shellWord(f.Kernel.Release) + "/build M=$PWD modules"
-}
-
-// reinstallKernel brings back the files of the kernel's package.
-func (s *session) reinstallKernel(f doctor.Facts) string {
-	release := shellWord(f.Kernel.Release)
-	switch f.Kernel.Distribution.ID {
-	case "debian", "ubuntu":
-		return "sudo apt-get install --reinstall linux-image-" + release
-	case "fedora", "rhel", "centos", "rocky", "almalinux":
-		return "sudo dnf reinstall kernel-modules-" + release + " kernel-modules-core-" + release
-	case "opensuse-leap", "opensuse-tumbleweed", "sles":
-		return "sudo zypper install --force kernel-default"
-	case "arch":
-		return "sudo pacman -S linux"
-	}
-	return ""
 }

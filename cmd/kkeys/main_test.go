@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"encoding/asn1"
 	"encoding/json"
 	"fmt"
@@ -55,7 +56,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "schema": schema, "variables": variables, "mirror": mirror},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode, "schema": schema, "variables": variables, "mirror": mirror, "pack": pack},
 	})
 }
 
@@ -86,6 +87,7 @@ func specimens(t *testing.T) map[string][]byte {
 		"initrd.img":   append(newc("early", nil), gzipped(t, newc("lib/modules/1/one.ko", module))...),
 		"bad.img":      gzipped(t, newc("lib/modules/1/one.ko", module)[:900]),
 		"unsigned.ko":  []byte("\x7fELF, and no more than that"),
+		"driver.ko":    moduleELF(t, elf.EM_X86_64, "name=driver", "vermagic=6.1.0-1-amd64 SMP mod_unload modversions "),
 		"one.p7b":      pkcs7(t, one.DER),
 		"damaged.efi":  damaged(machinetest.Program(0x8664, ".text")),
 	}
@@ -171,6 +173,14 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	if got != args[0] {
 		ts.Fatalf("exit code %s, want %s", got, args[0])
 	}
+}
+
+// pack makes an initramfs of one file: `pack IMAGE NAME FILE`.
+func pack(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: pack IMAGE NAME FILE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), newc(args[1], []byte(ts.ReadFile(args[2]))), 0o600))
 }
 
 // schema validates the last standard output: `schema list`.

@@ -75,28 +75,35 @@ func (s *session) initramfs(path string, document *verifyDocument) (signatures [
 		return nil, failed("%w", err)
 	}
 	defer file.Close()
-	var buffer bytes.Buffer
-	err = initrd.Walk(file, initrd.MaxUnpacked, func(f initrd.File) error {
-		if !f.Regular() || !machine.IsModuleName(f.Name) || f.LinkTo != "" {
-			return nil
-		}
-		d := verifiedDocument{Path: f.Name}
-		buffer.Reset()
-		_, err := io.Copy(&buffer, io.LimitReader(f.Content, modsig.MaxModule))
-		if err != nil {
-			return err
-		}
+	err = eachModule(file, func(f initrd.File, data []byte) {
+		var err error
 		if f.Size > modsig.MaxModule {
 			err = fmt.Errorf("%d bytes, more than %d", f.Size, modsig.MaxModule)
 		}
-		signatures = append(signatures, d.read(buffer.Bytes(), err))
+		d := verifiedDocument{Path: f.Name}
+		signatures = append(signatures, d.read(data, err))
 		document.Modules = append(document.Modules, d)
-		return nil
 	})
 	if err != nil {
 		return nil, failed("%s: %w", path, err)
 	}
 	return signatures, nil
+}
+
+// eachModule hands over the modules of an initramfs as they come out of it, each until the next; of one that is too large the beginning.
+func eachModule(image io.Reader, each func(f initrd.File, data []byte)) error {
+	var buffer bytes.Buffer
+	return initrd.Walk(image, initrd.MaxUnpacked, func(f initrd.File) error {
+		if !f.Regular() || !machine.IsModuleName(f.Name) || f.LinkTo != "" {
+			return nil
+		}
+		buffer.Reset()
+		if _, err := io.Copy(&buffer, io.LimitReader(f.Content, modsig.MaxModule)); err != nil {
+			return err
+		}
+		each(f, buffer.Bytes())
+		return nil
+	})
 }
 
 // read takes the signature and the digests out of a module, or gives the result when there is none to verify.

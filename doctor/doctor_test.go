@@ -1,0 +1,94 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"kkeys/evidence"
+	"kkeys/kernel"
+	"kkeys/trust"
+)
+
+// ids are those of findings, with their certainty.
+func ids(findings []Finding) (all []string) {
+	for _, f := range findings {
+		all = append(all, f.ID+" "+string(f.Certainty))
+	}
+	return all
+}
+
+func TestDiagnose(t *testing.T) {
+	said := func(line string) []Said {
+		trouble, ok := kernel.ReadTrouble(line)
+		if !ok {
+			t.Fatal(line)
+		}
+		return []Said{{Trouble: trouble, Line: line, Where: "log, line 1"}}
+	}
+	no, filtered := evidence.Reading{Answer: evidence.No, Evidence: "no CAP_SYS_MODULE"}, evidence.Reading{Evidence: "a filter"}
+	expired := &trust.Verdict{Value: trust.Trusted, Gates: []trust.Gate{{Name: trust.GateValidity, Result: trust.Pass, Evidence: "it expired on 2020-01-01"}}}
+	for _, c := range []struct {
+		why  string
+		f    Facts
+		want []string
+	}{
+		{"nothing", Facts{}, nil},
+		{"a container", Facts{Capable: no}, []string{"no-capability possible"}},
+		{"a container, refused", Facts{Capable: no, Failure: "EPERM"}, []string{"no-capability likely"}},
+		{"a filter", Facts{Capable: filtered}, nil},
+		{"a filter, refused", Facts{Capable: filtered, Failure: "EPERM"}, []string{"no-capability possible", "errno possible"}},
+		{"a filter, and lockdown speaks", Facts{Capable: filtered, Failure: "EPERM", Said: said("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7")}, []string{"errno possible"}},
+		{"forbidden at boot", Facts{Name: "nouveau", Failure: "EPERM", Said: said("Module nouveau is blacklisted")}, []string{"forbidden-at-boot likely"}},
+		{"another is forbidden", Facts{Name: "driver", Said: said("Module nouveau is blacklisted")}, nil},
+		{"an alias is cut", Facts{Blocks: []Block{{Where: "a.conf", Text: "blacklist x", ByItself: true}}}, []string{"not-by-itself likely"}},
+		{"an alias is cut, and modprobe failed", Facts{Failure: "ENODEV", Blocks: []Block{{Where: "a.conf", Text: "blacklist x", ByItself: true}}}, []string{"not-by-itself possible", "errno possible"}},
+		{"not searched", Facts{Name: "x"}, nil},
+		{"another copy, unsigned", Facts{Searched: true, Path: "/x.ko", Chosen: "/x.ko", Copies: []Copy{{Image: "/boot/i", Entry: "x.ko", Unsigned: true}}}, []string{"image-differs likely"}},
+		{"another copy", Facts{Searched: true, Path: "/x.ko", Chosen: "/x.ko", Copies: []Copy{{Image: "/boot/i", Entry: "x.ko"}}}, []string{"image-differs possible"}},
+		{"modules.dep names what is gone", Facts{Searched: true, Path: "/x.ko", Chosen: "/y/x.ko"}, []string{"depmod proven"}},
+		{"dkms's overrides the kernel's", Facts{Searched: true, Path: "/updates/dkms/x.ko", Chosen: "/updates/dkms/x.ko", Others: []string{"/kernel/x.ko"}}, nil},
+		{"expired", Facts{Verdict: expired, Failure: "EKEYREJECTED"}, []string{"errno possible", "expired proven"}},
+	} {
+		if got := ids(Diagnose(c.f)); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.why, got, c.want)
+		}
+	}
+}
+
+// TestLastResorts: they are offered only where they change something, the least first.
+func TestLastResorts(t *testing.T) {
+	yes, no := evidence.Yes, evidence.No
+	status := func(enforced evidence.Answer, lockdown string, config kernel.Config, words ...string) kernel.Status {
+		var p kernel.Parameters
+		for _, w := range words {
+			name, value, set := strings.Cut(w, "=")
+			p = append(p, kernel.Parameter{Name: name, Value: value, Set: set, Word: w})
+		}
+		return kernel.Status{Enforced: evidence.Reading{Answer: enforced}, Lockdown: lockdown, Config: config, CommandLine: p}
+	}
+	for _, c := range []struct {
+		why                 string
+		k                   kernel.Status
+		secureBoot, shim    evidence.Answer
+		want                []Action
+		lockdown, noMention string // in, and not in, what is said of lockdown
+	}{
+		{"nothing is enforced", status(no, "none", nil), yes, yes, nil, "", ""},
+		{"all of it", status(yes, "integrity", nil, "module.sig_enforce=1"), yes, yes, []Action{EnforceOff, LockdownLift, ValidationOff, SecureBootOff}, "where the kernel has that", ""},
+		{"no shim", status(yes, "integrity", kernel.Config{"ALLOW_LOCKDOWN_LIFT_BY_SYSRQ": "y"}), yes, no, []Action{LockdownLift, SecureBootOff}, "until the next boot;", "where the kernel"},
+		{"a kernel without the key", status(yes, "confidentiality", kernel.Config{"MODULE_SIG": "y"}), no, no, []Action{LockdownLift}, "does nothing on this kernel", "until"},
+		{"no Secure Boot", status(yes, "none", nil, "module.sig_enforce"), no, yes, []Action{EnforceOff}, "", ""},
+	} {
+		var got []Action
+		for _, r := range LastResorts(c.k, c.secureBoot, c.shim) {
+			got = append(got, r.Do)
+			if r.Price == "" || r.Do == LockdownLift && (!strings.Contains(r.Price, c.lockdown) || c.noMention != "" && strings.Contains(r.Price, c.noMention)) {
+				t.Errorf("%s: %s: %q", c.why, r.Do, r.Price)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.why, got, c.want)
+		}
+	}
+}
