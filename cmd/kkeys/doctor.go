@@ -88,7 +88,7 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 	names := c.Args().Slice()
 	if len(names) == 0 {
 		names = namedIn(said)
-		s.machineFindings(document)
+		s.machineFindings(said, document)
 	}
 	common := &trustedDocument{}
 	p := proof{wanted: c.Bool("prove"), hash: "sha256"}

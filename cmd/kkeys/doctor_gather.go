@@ -179,8 +179,8 @@ func beside(private, certificate string) bool {
 	return stem(private) == stem(certificate) && (one == other || path.Dir(one) == path.Dir(other) && path.Base(one) == "private" && path.Base(other) == "certs")
 }
 
-// machineFindings are those of `status`.
-func (s *session) machineFindings(document *doctorDocument) {
+// machineFindings are those of `status`, and what the log says of certificates that the kernel did not take at boot.
+func (s *session) machineFindings(said []doctor.Said, document *doctorDocument) {
 	status := &statusDocument{Findings: []findingDoc{}}
 	quiet := s.quiet
 	s.quiet = true // its screen is not wanted
@@ -188,4 +188,9 @@ func (s *session) machineFindings(document *doctorDocument) {
 	s.quiet = quiet
 	document.Machine = status.Findings
 	document.NotSeen = append(document.NotSeen, status.NotSeen...)
+	for _, t := range said {
+		if t.Kind == kernel.SaidCertificate || t.Kind == kernel.SaidRevoked {
+			document.Machine = append(document.Machine, finding("certificate-refused-at-boot", "the kernel did not take a certificate that was handed to it: "+t.Where+": "+t.Line, ""))
+		}
+	}
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command agent is the lab guest's /init: it sets the machine up as a Debian system would have it, runs the job's commands,
-// reports and powers off. What goes wrong in the set-up is reported, or shown on the console, and ends the boot.
+// reports and powers off. As `/init insmod FILE` it loads a module that the kernel is to unpack itself. What goes wrong in the set-up is reported, or shown on the console, and ends the boot.
 package main
 
 import (
@@ -20,6 +20,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "insmod" && os.Getpid() != 1 {
+		os.Exit(insmod(os.Args[2]))
+	}
 	// Process 1 must not end: the kernel would panic. What has no port to be reported on goes to the console.
 	if err := session(); err != nil {
 		fmt.Println("lab agent:", err)
