@@ -33,9 +33,9 @@ type Facts struct {
 	// Kernel is the machine's; Processor is what its modules are built for, as debug/elf names it.
 	Kernel    kernel.Status
 	Processor string
-	// Said is what the log and the programs that load modules say, in their order; LogErr says why there is no log.
-	Said   []Said
-	LogErr error
+	// Said is what the log and the programs that load modules say, in their order; LogRead: there was a log, so that what it does not say counts.
+	Said    []Said
+	LogRead bool
 	// Failure is what loading the module gave.
 	Failure kernel.Errno
 	Builtin bool // the kernel has it without a file
@@ -162,7 +162,7 @@ var order = map[Certainty]int{Proven: 0, Likely: 1, Possible: 2}
 
 // rules are in the order in which the kernel meets what they are about.
 var rules = []func(Facts) []Finding{
-	notFound, unlisted, blocked, incapable, copies, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained, harmless,
+	notFound, unlisted, blocked, incapable, copies, spoken, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained, harmless,
 }
 
 // tolerated are findings of which a kernel that does not enforce signatures only takes note: it loads the module and taints itself (E).

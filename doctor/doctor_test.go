@@ -38,7 +38,7 @@ func TestDiagnose(t *testing.T) {
 		{"a container, refused", Facts{Capable: no, Failure: "EPERM"}, []string{"no-capability likely"}},
 		{"a filter", Facts{Capable: filtered}, nil},
 		{"a filter, refused", Facts{Capable: filtered, Failure: "EPERM"}, []string{"no-capability possible", "errno possible"}},
-		{"a filter, and lockdown speaks", Facts{Capable: filtered, Failure: "EPERM", Said: said("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7")}, []string{"errno possible"}},
+		{"a filter, and lockdown speaks", Facts{Capable: filtered, Failure: "EPERM", Said: said("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7")}, []string{"unsigned likely"}},
 		{"forbidden at boot", Facts{Name: "nouveau", Failure: "EPERM", Said: said("Module nouveau is blacklisted")}, []string{"forbidden-at-boot likely"}},
 		{"another is forbidden", Facts{Name: "driver", Said: said("Module nouveau is blacklisted")}, nil},
 		{"an alias is cut", Facts{Blocks: []Block{{Where: "a.conf", Text: "blacklist x", ByItself: true}}}, []string{"not-by-itself likely"}},
@@ -48,6 +48,11 @@ func TestDiagnose(t *testing.T) {
 		{"another copy", Facts{Searched: true, Path: "/x.ko", Chosen: "/x.ko", Copies: []Copy{{Image: "/boot/i", Entry: "x.ko"}}}, []string{"image-differs possible"}},
 		{"modules.dep names what is gone", Facts{Searched: true, Path: "/x.ko", Chosen: "/y/x.ko"}, []string{"depmod proven"}},
 		{"dkms's overrides the kernel's", Facts{Searched: true, Path: "/updates/dkms/x.ko", Chosen: "/updates/dkms/x.ko", Others: []string{"/kernel/x.ko"}}, nil},
+		{"no file, and a notice", Facts{Failure: "EKEYREJECTED", LogRead: true, Said: said("Loading of module with unavailable key is rejected")}, []string{"unknown-key likely"}},
+		{"no file, and another notice", Facts{Failure: "EKEYREJECTED", LogRead: true, Said: said("Loading of unsigned module is rejected")}, []string{"unsigned likely"}},
+		{"no file, and no notice", Facts{Failure: "EKEYREJECTED", LogRead: true}, []string{"wrong-signature possible", "errno possible"}},
+		{"no file, and no log", Facts{Failure: "EKEYREJECTED"}, []string{"errno possible"}},
+		{"no file, and lockdown", Facts{Failure: "EPERM", LogRead: true, Said: said("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7")}, []string{"unsigned likely"}},
 		{"expired", Facts{Verdict: expired, Failure: "EKEYREJECTED"}, []string{"errno possible", "expired proven"}},
 	} {
 		if got := ids(Diagnose(c.f)); !slices.Equal(got, c.want) {

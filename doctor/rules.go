@@ -246,6 +246,36 @@ func (f Facts) enrolledInVain(finding func(id, cause string, gate trust.Gate, re
 	return finding("enrolled-not-loaded", "its key is enrolled, and no keyring that the kernel consults for modules shows it; nothing else that can be seen says why", enrolled, Remedy{Do: Reboot})
 }
 
+// spoken: where there is no file to look at, the errno and the log are all there is. EKEYREJECTED has a notice where the signature is missing or
+// cannot be checked, and none where it is wrong (kernel/module/signing.c, module_sig_check).
+func spoken(f Facts) []Finding {
+	if f.Module != nil || f.Failure != "EKEYREJECTED" && f.Failure != "EPERM" {
+		return nil
+	}
+	finding := Finding{Certainty: Likely, Concerns: Builder, Reference: "kernel/module/signing.c, module_sig_check"}
+	for _, s := range []struct {
+		id, cause string
+		kind      kernel.Kind
+	}{
+		{"unsigned", "it is not signed", kernel.SaidUnsigned},
+		{"unknown-key", "the key that signed it is not one that the kernel trusts", kernel.SaidKey},
+		{"hash-missing", "the kernel has no hash, or no algorithm for the key, at hand with which the signature was made", kernel.SaidCrypto},
+		{"unsigned", "it is not signed, or not by a key that the kernel trusts, and lockdown refuses such modules", kernel.SaidLockdown},
+	} {
+		if lines := f.said(s.kind); len(lines) > 0 && (f.Failure == "EPERM") == (s.kind == kernel.SaidLockdown) {
+			finding.ID, finding.Cause, finding.Evidence = s.id, s.cause, quote(lines)
+			return one(finding)
+		}
+	}
+	if f.Failure == "EKEYREJECTED" && f.LogRead {
+		finding.ID, finding.Certainty = "wrong-signature", Possible
+		finding.Cause = "its signature is wrong: the module was changed after it was signed, or another key has the name of the one that signed it"
+		finding.Evidence = []string{"the log has no notice that a module was rejected, as it has where the signature is missing or its key is not known"}
+		return one(finding)
+	}
+	return nil
+}
+
 // hash: the kernel must have the hash of the signature before it is asked.
 func hash(f Facts) []Finding {
 	if f.Module == nil || f.Module.Err != nil || f.Hash == "" {

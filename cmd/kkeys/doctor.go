@@ -81,7 +81,7 @@ func (s *session) doctor() *cli.Command {
 }
 
 func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, error) {
-	said, err := s.saidBy(c, &document.envelope)
+	said, read, err := s.saidBy(c, &document.envelope)
 	if err != nil {
 		return exitYes, err
 	}
@@ -100,7 +100,7 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 		if err != nil {
 			return exitYes, err
 		}
-		f.Said, f.Keys = said, keys
+		f.Said, f.LogRead, f.Keys = said, read, keys
 		f.Failure = failureOf(said, f.Name)
 		all = append(all, f)
 	}
@@ -116,27 +116,31 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 	return s.sayDiagnosis(document), nil
 }
 
-// saidBy reads what was said: the log, and the line of the program that failed.
-func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, err error) {
+// saidBy reads what was said: the log, and the line of the program that failed; read tells whether there was a log.
+func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read bool, err error) {
 	var lines []kernel.Line
 	where := "kernel log"
+	read = true
 	switch path := c.String("log"); {
 	case path == "-":
 		data, err := io.ReadAll(io.LimitReader(s.in, modsig.MaxModule))
 		if err != nil {
-			return nil, failed("--log: %w", err)
+			return nil, false, failed("--log: %w", err)
 		}
 		lines, where = kernel.ParseLog(string(data)), "standard input"
 	case path != "":
 		data, err := machine.ReadFile(path)
 		if err != nil {
-			return nil, failed("--log: %w", err)
+			return nil, false, failed("--log: %w", err)
 		}
 		lines, where = kernel.ParseLog(string(data)), path
 	case !s.elsewhere:
 		if lines, err = kernel.ReadWholeLog(); err != nil {
 			e.missing("kernel log", restricted(err))
+			read = false
 		}
+	default:
+		read = false
 	}
 	for _, line := range lines {
 		if trouble, ok := kernel.ReadTrouble(line.Message); ok {
@@ -151,10 +155,10 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, err e
 			}
 		}
 		if len(said) == before {
-			return nil, usage("--error: %.200q is nothing that is known of modprobe, insmod or the kernel", text)
+			return nil, false, usage("--error: %.200q is nothing that is known of modprobe, insmod or the kernel", text)
 		}
 	}
-	return said, nil
+	return said, read, nil
 }
 
 // restricted tells how to come by the log where only root may read it (kernel.dmesg_restrict, CAP_SYSLOG).
