@@ -50,7 +50,7 @@ func (m *Machine) NextBoot() (chain mok.BootChain, passed []string) {
 }
 
 func unknownChain(err error) mok.BootChain {
-	return mok.BootChain{IsShim: evidence.Reading{Source: "BootOrder", Evidence: err.Error()}}
+	return mok.BootChain{IsShim: evidence.Reading{Source: "BootOrder", Evidence: err.Error()}, Err: err}
 }
 
 // candidates are BootNext and the active entries of BootOrder that are for booting and not for the firmware's own menus.
@@ -153,7 +153,7 @@ func (m *Machine) chain(entry, path string) mok.BootChain {
 	program, err := m.inspect(path)
 	switch {
 	case err != nil:
-		chain.IsShim = evidence.Reading{Source: source, Evidence: err.Error()}
+		chain.IsShim, chain.Err = evidence.Reading{Source: source, Evidence: err.Error()}, err
 		return chain
 	case !program.shim:
 		chain.IsShim = evidence.Reading{Answer: evidence.No, Source: source, Evidence: entry + " starts another loader"}
@@ -178,7 +178,7 @@ func (m *Machine) chain(entry, path string) mok.BootChain {
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		chain.HasManager = evidence.Reading{Source: source, Evidence: err.Error()}
+		chain.HasManager, chain.Err = evidence.Reading{Source: source, Evidence: err.Error()}, err
 	case err != nil:
 		chain.HasManager = evidence.Reading{Answer: evidence.No, Source: source, Evidence: err.Error()}
 	case manager.arch != program.arch || manager.shim:

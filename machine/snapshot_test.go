@@ -144,6 +144,9 @@ func same(t *testing.T, a, b *Machine) {
 	equal("kernel", kernelA, kernelB)
 	chainA, passedA := a.NextBoot()
 	chainB, passedB := b.NextBoot()
+	equal("what hides the next boot", fmt.Sprint(chainA.Err), fmt.Sprint(chainB.Err)) // the same words; an error is another each time
+	equal("whether that is for others to see", errors.Is(chainA.Err, fs.ErrPermission), errors.Is(chainB.Err, fs.ErrPermission))
+	chainA.Err, chainB.Err = nil, nil
 	equal("next boot", chainA, chainB)
 	equal("passed", passedA, passedB)
 	equal("TPM", a.HasTPM(), b.HasTPM())

@@ -33,7 +33,7 @@ func Find(path string) (*File, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %w", target, ErrNotRegular)
+		return nil, ErrNotRegular
 	}
 	return &File{target, info}, nil
 }
@@ -49,11 +49,11 @@ func (f *File) Read() ([]byte, error) {
 		return nil, err
 	}
 	if f.info.Size() > MaxModule {
-		return nil, fmt.Errorf("%s: %w: %d bytes, more than %d", f.path, ErrTooLarge, f.info.Size(), MaxModule)
+		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, f.info.Size(), MaxModule)
 	}
 	content := make([]byte, f.info.Size())
 	if _, err := io.ReadFull(file, content); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.path, err)
+		return nil, err
 	}
 	return content, f.unchanged(file.Stat())
 }
@@ -61,7 +61,7 @@ func (f *File) Read() ([]byte, error) {
 // unchanged takes what os.Stat says of the file now.
 func (f *File) unchanged(now os.FileInfo, err error) error {
 	if err == nil && !(os.SameFile(f.info, now) && f.info.Size() == now.Size() && f.info.ModTime().Equal(now.ModTime()) && sameChange(f.info, now)) {
-		err = fmt.Errorf("%s: %w", f.path, ErrChanged)
+		err = ErrChanged
 	}
 	return err
 }

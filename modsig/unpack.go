@@ -26,7 +26,7 @@ var (
 	// ErrFilter: an xz stream with filters that this program does not know; kmod reads it.
 	ErrFilter = errors.New("unknown xz filter")
 	// ErrTooLarge: the module is beyond the limit, or reading it would take too much memory.
-	ErrTooLarge = errors.New("compressed module too large")
+	ErrTooLarge = errors.New("module too large")
 )
 
 // Packing is the compression around a module.

@@ -22,6 +22,8 @@ type BootChain struct {
 	Manager string
 	// HasManager: it is there.
 	HasManager evidence.Reading
+	// Err is what kept IsShim or HasManager from being known; nil where they are.
+	Err error
 	// Programs are what shim then starts, for wishes that could keep it from that.
 	Programs []Program
 }
@@ -145,11 +147,11 @@ func (f Facts) checkBoot(r *Refusal) {
 	case b.IsShim.Answer == evidence.No:
 		r.add(ErrOtherLoader, nil, "%s%s", b.Loader, because(b.IsShim))
 	case b.IsShim.Answer == evidence.Unknown:
-		r.add(ErrCannotTell, nil, "whether the next boot goes through shim: %s", why(b.IsShim))
+		r.add(ErrCannotTell, b.Err, "whether the next boot goes through shim: %s", why(b.IsShim))
 	case b.HasManager.Answer == evidence.No:
 		r.add(ErrMokManagerMissing, nil, "%s%s", b.Manager, because(b.HasManager))
 	case b.HasManager.Answer == evidence.Unknown:
-		r.add(ErrCannotTell, nil, "whether MokManager is beside shim: %s", why(b.HasManager))
+		r.add(ErrCannotTell, b.Err, "whether MokManager is beside shim: %s", why(b.HasManager))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"syscall"
@@ -142,7 +143,7 @@ func TestPreflightIgnoreDB(t *testing.T) {
 	}{
 		"only db":                {func(f *mok.Facts) {}, false, mok.ErrStarts},
 		"only db, by hash":       {func(f *mok.Facts) { f.Allowed.Lists = byHash }, false, mok.ErrStarts},
-		"db is not known":        {func(f *mok.Facts) { f.Allowed = mok.List{Err: syscall.EIO} }, false, mok.ErrStarts},
+		"db is not known":        {func(f *mok.Facts) { f.Allowed = mok.List{Err: syscall.EIO} }, false, mok.ErrCannotTell},
 		"db on":                  {func(f *mok.Facts) { f.State.IgnoreDB.Answer = evidence.Yes }, true, nil},
 		"its vendor":             {func(f *mok.Facts) { f.Vendor.Allowed = [][]byte{other, signer} }, false, nil},
 		"another vendor":         {func(f *mok.Facts) { f.Vendor.Allowed = [][]byte{other} }, false, mok.ErrStarts},
@@ -244,6 +245,30 @@ func TestScreens(t *testing.T) {
 		}
 		if got := strings.Join(titles, ","); got != want {
 			t.Error(got)
+		}
+	}
+}
+
+// What another user could see is told from what nobody can.
+func TestPreflightKeepsDenied(t *testing.T) {
+	denied := &fs.PathError{Op: "open", Path: "MokListRT", Err: fs.ErrPermission}
+	for name, test := range map[string]struct {
+		change func(*mok.Facts)
+		wish   mok.Wish
+	}{
+		"the list": {func(f *mok.Facts) {
+			f.State.Enrolled, f.State.NotSeen = mok.List{}, []mok.Gap{{Source: "mok-variables/MokListRT", Err: denied}}
+		}, mok.Wish{Kind: mok.Enroll, Certificates: [][]byte{der(1000)}}},
+		"the list, to be erased": {func(f *mok.Facts) {
+			f.State.Enrolled, f.State.NotSeen = mok.List{}, []mok.Gap{{Source: "mok-variables/MokListRT", Err: denied}}
+		}, mok.Wish{Kind: mok.Reset}},
+		"shim":       {func(f *mok.Facts) { f.Boot = mok.BootChain{Err: denied} }, mok.Wish{Kind: mok.Reset}},
+		"MokManager": {func(f *mok.Facts) { f.Boot.HasManager, f.Boot.Err = evidence.Reading{}, denied }, mok.Wish{Kind: mok.Reset}},
+	} {
+		f := facts(machine())
+		test.change(&f)
+		if err := f.Preflight(test.wish); !errors.Is(err, mok.ErrCannotTell) || !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

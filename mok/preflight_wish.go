@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/asn1"
 	"fmt"
+	"path"
 	"slices"
 
 	"kkeys/efivars"
@@ -27,7 +28,7 @@ func (f Facts) checkSubjects(r *Refusal, w Wish) {
 	case blocked.Err != nil && w.Kind != Delete:
 		r.add(ErrCorruptBlocklist, blocked.Err, "%v", blocked.Err)
 	case !list.Seen() && f.State.Shim.Answer == evidence.Yes:
-		r.add(ErrCannotTell, nil, "what is in the list: %s was not seen", name)
+		f.notSeen(r, name)
 	}
 	pending, _ := f.Pending.Request(w.Kind)
 	adds := w.Kind == Enroll || w.Kind == Block
@@ -138,11 +139,22 @@ func (f Facts) checkReset(r *Refusal, k Kind) {
 	case list.Err != nil:
 	case !list.Seen():
 		if f.State.Shim.Answer == evidence.Yes {
-			r.add(ErrCannotTell, nil, "what is in the list: %s was not seen", name)
+			f.notSeen(r, name)
 		}
 	case len(f.Erased(k)) == 0:
 		r.add(ErrNoChange, nil, "%s has nothing but what is built into shim, which stays", list.Source)
 	}
+}
+
+// notSeen says that a list of shim's was not seen, and why.
+func (f Facts) notSeen(r *Refusal, name string) {
+	for _, gap := range f.State.NotSeen {
+		if path.Base(gap.Source) == name {
+			r.add(ErrCannotTell, gap.Err, "what is in the list: %s was not seen: %v", name, gap.Err)
+			return
+		}
+	}
+	r.add(ErrCannotTell, nil, "what is in the list: %s was not seen", name)
 }
 
 // Erased is what a reset would erase: the list without what is built into shim, as far as that is known, each entry by itself. Other kinds
@@ -205,6 +217,8 @@ func (f Facts) checkWithoutDB(r *Refusal) {
 		case f.Allowed.Err == nil && !slices.ContainsFunc(apart(f.Allowed.Lists), p.by):
 		case !enrolled.Seen() || enrolled.Err != nil:
 			r.add(ErrCannotTell, nil, "whether anything but the firmware's db vouches for %s: MokListRT was not seen, or not whole", p.Path)
+		case f.Allowed.Err != nil:
+			r.add(ErrCannotTell, f.Allowed.Err, "whether anything but the firmware's db vouches for %s: db was not read: %v", p.Path, f.Allowed.Err)
 		default:
 			r.add(ErrStarts, nil, "nothing but the firmware's db vouches for %s", p.Path)
 		}

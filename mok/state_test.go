@@ -252,7 +252,7 @@ func TestPending(t *testing.T) {
 		"ignore db":           {map[string][]byte{"MokDB": wish(0)}, mok.UseDB, "ignore db", 0, false},
 		"use db":              {map[string][]byte{"MokDB": wish(1)}, mok.UseDB, "use db", 0, false},
 		"trust":               {map[string][]byte{"MokListTrustedNew": wish(0)}, mok.TrustList, "trust list", 0, false},
-		"do not trust":        {map[string][]byte{"MokListTrustedNew": wish(1)}, mok.TrustList, "do not trust list", 0, false},
+		"do not trust":        {map[string][]byte{"MokListTrustedNew": wish(1)}, mok.TrustList, "distrust list", 0, false},
 		"clear password":      {map[string][]byte{"MokPW": secret}, mok.Password, "clear password", 0, false},
 		"set password":        {map[string][]byte{"MokPW": append([]byte{4}, secret[1:]...)}, mok.Password, "set password", 0, false},
 		"password, odd size":  {map[string][]byte{"MokPW": {1}}, mok.Password, "", 0, true},

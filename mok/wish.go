@@ -76,7 +76,7 @@ func (w Wish) String() string {
 var wishes = map[Kind][2]string{
 	Validation: {"disable validation", "enable validation"},
 	UseDB:      {"ignore db", "use db"},
-	TrustList:  {"do not trust list", "trust list"},
+	TrustList:  {"distrust list", "trust list"},
 	Password:   {"clear password", "set password"},
 }
 

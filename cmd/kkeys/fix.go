@@ -56,9 +56,9 @@ func argument(path string) string {
 }
 
 // shellWord quotes a word for a shell, so that a hint can be pasted. A quote stands in double quotes, so that no backslash is needed; only what a
-// terminal would obey or hide takes the form $'…' with the octal numbers of its bytes, which bash, zsh and ksh read.
+// terminal would obey or hide takes the form $'…' with the octal numbers of its bytes, which bash, zsh and ksh read. zsh takes a word that begins with = for a command's path.
 func shellWord(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" {
+	if s != "" && s[0] != '=' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" {
 		return s
 	}
 	if printed(s) {

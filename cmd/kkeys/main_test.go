@@ -78,6 +78,7 @@ func specimens(t *testing.T) map[string][]byte {
 		"request.var":  request(t, one.DER),
 		"broken.var":   append(request(t, one.DER), "behind it"...),
 		"hashes.var":   hashes(t),
+		"odd.var":      append([]byte{6, 0, 0, 0}, request(t, one.KeyPEM(t))[4:]...),
 		"list.var":     request(t, one.DER)[4:],
 		"blocked.var":  append([]byte{6, 0, 0, 0}, hashes(t)[4:]...),
 		"damaged.var":  append([]byte{6, 0, 0, 0}, request(t, one.DER)[4:99]...),

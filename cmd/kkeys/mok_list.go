@@ -51,6 +51,7 @@ type mokListDocument struct {
 type listedEntry struct {
 	Type        string         `json:"type"` // "x509", or the GUID of the signature type
 	Certificate *certs.Details `json:"certificate"`
+	SHA256      *string        `json:"sha256"` // of what should be a certificate and is none
 	Hash        *string        `json:"hash"`
 	Vendor      *bool          `json:"vendor"` // built into shim; null: not known
 }
@@ -94,7 +95,7 @@ func (s *session) runMokList(document *mokListDocument, of shimList) (int, error
 		case e.Hash != nil:
 			s.say("%s: %s (%s)", typeWord(e.Type), *e.Hash, whose)
 		default:
-			s.say("a certificate that cannot be decoded (%s)", whose)
+			s.say("what should be a certificate and is none, SHA-256 %s (%s)", *e.SHA256, whose)
 		}
 	}
 	if hashes > 0 {
@@ -151,6 +152,10 @@ func (s *session) readList(e *envelope, of shimList) (mok.List, []efivars.Signat
 func listed(kind efivars.GUID, data []byte, own []efivars.SignatureList, known bool) listedEntry {
 	key := describeSignature(kind, data)
 	e := listedEntry{Type: key.Type, Certificate: key.Certificate, Hash: key.Hash}
+	if e.Certificate == nil && kind == efivars.X509 {
+		hash := sum(data)
+		e.SHA256 = &hash
+	}
 	vendor := false
 	for _, l := range own {
 		vendor = vendor || l.Type == kind && slices.ContainsFunc(l.Signatures, func(s efivars.Signature) bool { return bytes.Equal(s.Data, data) })

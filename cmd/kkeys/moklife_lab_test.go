@@ -206,7 +206,7 @@ func TestLabSwitches(t *testing.T) {
 
 	out = l.boot(lab.ChangeTrust(password), trust, kkeys("pending"), labStaging("mok", "trust", "off"), labStaging("mok", "trust", "on"))
 	expect(t, out[0], 0, "0\n")
-	expect(t, out[1], exitNo, "asked to do not trust list: done")
+	expect(t, out[1], exitNo, "asked to distrust list: done")
 	expect(t, out[2], exitNo, "nothing would change")
 	expect(t, out[3], exitYes)
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -169,8 +170,12 @@ func (r *staging) fromList() error {
 		list, name, corrupt = state.Blocked, "MokListXRT", mok.ErrCorruptBlocklist
 	}
 	var listed []*certs.Certificate
+	var others []string // SHA-256 of what stands there and is no certificate: MokManager stores anything
 	for _, der := range list.Certificates() {
-		if c, err := certs.ParseDER(der); err == nil && !slices.ContainsFunc(listed, func(l *certs.Certificate) bool { return bytes.Equal(l.Raw, der) }) {
+		c, err := certs.ParseDER(der)
+		if err != nil {
+			others = append(others, sum(der))
+		} else if !slices.ContainsFunc(listed, func(l *certs.Certificate) bool { return bytes.Equal(l.Raw, der) }) {
 			listed = append(listed, c)
 		}
 	}
@@ -180,7 +185,7 @@ func (r *staging) fromList() error {
 				err := r.toSearch(state, list, name, corrupt)
 				var c *certs.Certificate
 				if err == nil {
-					c, err = byID(listed, id, name)
+					c, err = byID(listed, others, id, name)
 				}
 				if err != nil {
 					return nil, "", fmt.Errorf("%s: %w", arg, err)
@@ -207,10 +212,16 @@ func sameKey(a, b *certs.Certificate) bool {
 	return a.X509 != nil && b.X509 != nil && bytes.Equal(a.X509.RawSubjectPublicKeyInfo, b.X509.RawSubjectPublicKeyInfo)
 }
 
+// sum is a SHA-256, in hex.
+func sum(data []byte) string {
+	hash := sha256.Sum256(data)
+	return hex.EncodeToString(hash[:])
+}
+
 // idMin is the least length of an id, in hex digits.
 const idMin = 8
 
-func byID(listed []*certs.Certificate, id, name string) (*certs.Certificate, error) {
+func byID(listed []*certs.Certificate, others []string, id, name string) (*certs.Certificate, error) {
 	var found []*certs.Certificate
 	for _, c := range listed {
 		details := c.Details()
@@ -220,6 +231,9 @@ func byID(listed []*certs.Certificate, id, name string) (*certs.Certificate, err
 	}
 	switch len(found) {
 	case 0:
+		if slices.ContainsFunc(others, func(sum string) bool { return strings.HasPrefix(sum, id) }) {
+			return nil, fmt.Errorf("%w: what %s has there cannot be asked for alone; a reset takes it away, with the rest of the list", mok.ErrNotDER, name)
+		}
 		return nil, fmt.Errorf("%w: %s has no certificate with such a key id or SHA-256", mok.ErrNotListed, name)
 	case 1:
 		return found[0], nil
