@@ -36,7 +36,8 @@ var arrows = map[string][]string{
 	"initrd":              {},
 	"trust":               {"certs", "evidence", "keyring", "kernel", "modsig", "mok"},
 	"doctor":              {"evidence", "kernel", "modsig", "trust"},
-	"cmd/kkeys":           {"certs", "doctor", "evidence", "keyring", "efivars", "mok", "kernel", "machine", "modsig", "initrd", "trust", "internal/printable"},
+	"audit":               {"certs", "evidence", "kernel", "mok"},
+	"cmd/kkeys":           {"audit", "certs", "doctor", "evidence", "keyring", "efivars", "mok", "kernel", "machine", "modsig", "initrd", "trust", "internal/printable"},
 	"internal/printable":  {},
 	"internal/certtest":   {},
 	"internal/lab":        {"internal/lab/gpt", "internal/lab/wire"},
@@ -99,6 +100,31 @@ func TestTrustIsPure(t *testing.T) {
 		for _, imported := range p.Imports {
 			if p.ImportPath == "kkeys/trust" && slices.Contains([]string{"os", "io", "io/fs", "time", "syscall", "net", "os/exec", "crypto/rand", "math/rand"}, imported) {
 				t.Errorf("trust imports %s", imported)
+			}
+		}
+	}
+}
+
+// A policy is held against facts alone. What time it is, is one of them.
+func TestAuditIsPure(t *testing.T) {
+	for _, p := range list(t, "linux/amd64") {
+		if p.ImportPath != "kkeys/audit" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if slices.Contains([]string{"os", "io/fs", "syscall", "net", "os/exec", "crypto/rand", "math/rand"}, imported) {
+				t.Errorf("audit imports %s", imported)
+			}
+		}
+		for _, file := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, clock := range []string{"time.Now", "time.Since", "time.Until"} {
+				if bytes.Contains(text, []byte(clock)) {
+					t.Errorf("audit/%s reads the clock: %s", file, clock)
+				}
 			}
 		}
 	}

@@ -45,6 +45,15 @@ func keptParameters(line string) string {
 	return kept(all).String()
 }
 
+// reduceModules keeps names and taints.
+func reduceModules(r io.Reader) ([]byte, error) {
+	loaded, err := kernel.ParseLoaded(r)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(kernel.LoadedText(loaded)), nil
+}
+
 // reduceSymbols keeps that the table is there, and the symbols looked for, without addresses.
 func reduceSymbols(r io.Reader) ([]byte, error) {
 	found, err := kernel.ParseSymbols(r)

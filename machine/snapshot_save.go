@@ -17,10 +17,19 @@ var ErrExists = errors.New("the file exists")
 // the same folder, brought to the disk and then renamed. ErrExists when the file is there and replace is false; what is no regular file
 // is never replaced. On failure nothing stays behind, and a file that was there stays as it was.
 func (r *Recording) Save(path string, replace bool) error {
-	return save(path, replace, func(w io.Writer) error { return encodeSnapshot(w, r.manifest, r.sorted()) })
+	return save(path, replace, func(w io.Writer) error { return encodeSnapshot(w, r.manifest, r.sorted()) }, 0o600)
 }
 
-func save(path string, replace bool, write func(io.Writer) error) (err error) {
+// ReplaceFile writes a file that appears whole or not at all, in the way of [Recording.Save], and replaces one that is there. It has the permissions
+// mode, whatever the umask.
+func ReplaceFile(path string, data []byte, mode fs.FileMode) error {
+	return save(path, true, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}, mode)
+}
+
+func save(path string, replace bool, write func(io.Writer) error, mode fs.FileMode) (err error) {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -44,7 +53,7 @@ func save(path string, replace bool, write func(io.Writer) error) (err error) {
 	if err := write(buffered); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := errors.Join(buffered.Flush(), file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(buffered.Flush(), file.Chmod(mode), file.Sync(), file.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := publish(file.Name(), path, replace); err != nil {

@@ -45,7 +45,7 @@ func TestSave(t *testing.T) {
 	err = save(path, true, func(w io.Writer) error {
 		_, _ = w.Write(make([]byte, 1<<20))
 		return full
-	})
+	}, 0o600)
 	if now, rerr := os.ReadFile(path); !errors.Is(err, full) || rerr != nil || !bytes.Equal(now, whole) {
 		t.Errorf("after a failed write: %v, %v, changed %v", err, rerr, !bytes.Equal(now, whole))
 	}
@@ -69,7 +69,7 @@ func TestSave(t *testing.T) {
 	only("machine.kks")
 	// Whoever makes the file between the look and the end keeps it.
 	race := filepath.Join(dir, "race")
-	err = save(race, false, func(io.Writer) error { return os.WriteFile(race, []byte("theirs"), 0o600) })
+	err = save(race, false, func(io.Writer) error { return os.WriteFile(race, []byte("theirs"), 0o600) }, 0o600)
 	if now, rerr := os.ReadFile(race); !errors.Is(err, ErrExists) || rerr != nil || string(now) != "theirs" {
 		t.Errorf("made meanwhile: %v, %q, %v", err, now, rerr)
 	}

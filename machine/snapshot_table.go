@@ -43,6 +43,7 @@ var items = append(kmodItems(), []item{
 	{path: "proc/sys/kernel/arch", why: "the architecture, as in the names of EFI programs"},
 	{path: "proc/sys/kernel/modules_disabled", why: "are modules refused altogether"},
 	{path: "proc/sys/kernel/tainted", why: "was a module loaded that is unsigned or from elsewhere"},
+	{path: "proc/modules", keep: keepReduced, reduce: reduceModules, why: "which modules are loaded, and what each taints the kernel with"},
 	{path: "proc/crypto", why: "which hashes and key algorithms the kernel has"},
 	{path: "proc/cmdline", keep: keepReduced, reduce: reduceCommandLine, why: "parameters about modules, lockdown, ca_keys, IMA and EFI; no others, which may be secrets"},
 	{path: "proc/kallsyms", keep: keepReduced, reduce: reduceSymbols, why: "functions that tell how the kernel was built, without their addresses"},

@@ -58,6 +58,7 @@ var outcomes = []outcome{
 	{keyring.ErrNotVisible, "not-visible", exitUnsure, asRoot},
 	{keyring.ErrUnavailable, "no-key-service", exitUnsure, ""},
 	{keyring.ErrNotRecorded, "not-recorded", exitUnsure, ""},
+	{errNoRecordings, "no-recorded-machine", exitUnsure, ""},
 	{efivars.ErrNotMounted, "efivarfs-not-mounted", exitUnsure, mountEfivarfs},
 	{efivars.ErrNotSupported, "no-efi", exitUnsure, ""},
 	{errUnread, "no-permission", exitUnsure, asRoot},

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -22,6 +23,8 @@ type streams struct {
 	terminal bool
 	// unread: nobody reads standard output, since it is the null device; Go's runtime opens that in the place of one that was closed too.
 	unread bool
+	// clock tells the time; nil for the system's.
+	clock func() time.Time
 	// environment looks up a variable.
 	environment func(string) string
 	// prompt asks on the terminal and gives the line typed, without echo for a secret; nil where there is no terminal to ask on.
@@ -30,6 +33,14 @@ type streams struct {
 	hold func()
 	// interrupts catches the first signal that would end the program, until stop is called. May be nil.
 	interrupts func() (signals <-chan os.Signal, stop func())
+}
+
+// now is the time.
+func (s streams) now() time.Time {
+	if s.clock != nil {
+		return s.clock()
+	}
+	return time.Now()
 }
 
 // endings are the signals that people and systems end a program with.

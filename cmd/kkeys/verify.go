@@ -108,27 +108,37 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 	}
 	document.Kernel = known(release)
 	v := &verifiers{session: s, release: release, ofKernel: c.IsSet("kernel") || !c.IsSet("cert"), lacks: map[string]error{}}
-	// Unpacking the kernel's image takes as long as all digests: both at once, and no further than to the certificate that all are signed with.
+	err := v.verify(c.StringSlice("cert"), document, func(processors turns) ([]signature, error) { return s.signatures(c, release, processors, document) })
+	if err != nil {
+		return exitYes, err
+	}
+	document.Certificates = v.documents()
+	return s.sayVerified(document, v, c.NArg() > 0), nil
+}
+
+// verify gives the result of each module that read puts into the document, with the certificates in files, or those of the release. Unpacking the
+// kernel's image takes as long as all digests: both at once, and no further than to the certificate that all are signed with.
+func (v *verifiers) verify(files []string, document *verifyDocument, read func(turns) ([]signature, error)) error {
 	var failure error
 	var signatures []signature
-	searched, read := make(chan struct{}), make(chan struct{})
+	searched, done := make(chan struct{}), make(chan struct{})
 	processors := make(turns, runtime.GOMAXPROCS(0))
 	processors.take()
 	enough := func(found []machine.Found) bool {
 		processors.give()
 		defer processors.take()
-		<-read
+		<-done
 		v.use(found)
-		s.judgeAll(signatures, v, document)
+		v.session.judgeAll(signatures, v, document)
 		return !slices.ContainsFunc(document.Modules, func(d verifiedDocument) bool { return d.Signer != nil && d.Result != "valid" })
 	}
 	go func() {
 		defer close(searched)
 		defer processors.give()
-		failure = v.find(c.StringSlice("cert"), enough)
+		failure = v.find(files, enough)
 	}()
-	signatures, err := s.signatures(c, release, processors, document)
-	close(read)
+	signatures, err := read(processors)
+	close(done)
 	<-searched
 	document.NotSeen = append(document.NotSeen, v.gaps.NotSeen...)
 	if err == nil {
@@ -136,11 +146,10 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 	}
 	if err != nil {
 		document.Modules = []verifiedDocument{}
-		return exitYes, err
+		return err
 	}
-	s.judgeAll(signatures, v, document)
-	document.Certificates = v.documents()
-	return s.sayVerified(document, v, c.NArg() > 0), nil
+	v.session.judgeAll(signatures, v, document)
+	return nil
 }
 
 // turns are as many as there are processors: the search for certificates, which is the longest, has one for itself.

@@ -31,6 +31,11 @@ func (s *session) signatures(c *cli.Context, release string, processors turns, d
 		paths := c.Args().Slice()
 		return s.readAll(paths, processors, document, func(i int, _ []byte) ([]byte, error) { return machine.ReadFile(paths[i]) }), nil
 	}
+	return s.allOf(release, processors, document)
+}
+
+// allOf reads every module of a release.
+func (s *session) allOf(release string, processors turns, document *verifyDocument) ([]signature, error) {
 	files, err := s.machine.Modules(release)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
 		return nil, failed("%w", err)

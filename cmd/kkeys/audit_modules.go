@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"kkeys/audit"
+	"kkeys/evidence"
+	"kkeys/kernel"
+	"kkeys/machine"
+)
+
+// auditModules verifies the installed modules as `verify --all` does, when a check asks for that, and gives the certificates that it found for it.
+func (s *session) auditModules(f *audit.Facts, a auditing, e *envelope) (found []machine.Found) {
+	wanted := func(id string) bool { return !a.policy.Off(id) && (len(a.only) == 0 || slices.Contains(a.only, id)) }
+	if !wanted(audit.LoadedID) && !wanted(audit.InstalledID) {
+		return nil
+	}
+	loaded, err := kernel.ReadLoaded(s.machine.Files)
+	if err != nil {
+		f.LoadedErr = fmt.Errorf("which modules are loaded: %w", err)
+		if s.recording && errors.Is(err, fs.ErrNotExist) {
+			f.LoadedErr = errors.New("which modules are loaded was not recorded")
+		}
+	}
+	for _, l := range loaded {
+		f.Loaded = append(f.Loaded, audit.Loaded(l))
+	}
+	releases := a.kernels
+	if f.Modular.Answer == evidence.No {
+		return s.auditTrees(f, releases, e)
+	}
+	if running := f.Kernel.Release; running != "" {
+		releases = append([]string{running}, slices.DeleteFunc(slices.Clone(releases), func(r string) bool { return r == running })...)
+	}
+	return s.auditTrees(f, releases, e)
+}
+
+// auditTrees verifies the modules of these kernels, and gives the certificates of the running one.
+func (s *session) auditTrees(f *audit.Facts, releases []string, e *envelope) (found []machine.Found) {
+	for _, release := range releases {
+		tree, certificates := s.auditTree(release)
+		tree.Running = release == f.Kernel.Release
+		if found == nil && tree.Running {
+			found = certificates
+		}
+		f.Trees = append(f.Trees, tree)
+		if tree.Err != nil {
+			e.missing("modules of "+release, tree.Err)
+		}
+	}
+	return found
+}
+
+var errNotRecorded = errors.New("a recording holds no files of modules")
+
+// auditTree verifies the modules of one kernel.
+func (s *session) auditTree(release string) (tree audit.Tree, found []machine.Found) {
+	tree = audit.Tree{Release: release}
+	if s.recording {
+		tree.Err = errNotRecorded
+		return tree, nil
+	}
+	document := &verifyDocument{}
+	v := &verifiers{session: s, release: release, ofKernel: true, lacks: map[string]error{}}
+	err := v.verify(nil, document, func(processors turns) ([]signature, error) { return s.allOf(release, processors, document) })
+	if err != nil {
+		tree.Err = err
+		return tree, nil
+	}
+	for _, n := range document.NotSeen { // folders that could not be read; of keys, each result tells
+		if n.Source == "modules" {
+			tree.Err = errors.New(n.Reason)
+		}
+	}
+	if len(document.Modules) == 0 && tree.Err == nil {
+		tree.Err = errNoModule
+	}
+	tree.Modules = make([]audit.Module, len(document.Modules))
+	for i, d := range document.Modules {
+		tree.Modules[i] = d.audited(v.all)
+	}
+	return tree, v.found
+}
+
+// states are what verify's results are for an audit.
+var states = map[string]audit.State{
+	"valid": audit.Valid, "unsigned": audit.Unsigned, "unknown-key": audit.Untrusted, "invalid": audit.Broken, "altered": audit.Broken, "malformed": audit.Broken,
+	"refused": audit.Untrusted, "unsupported": audit.Unverified, "unreadable": audit.Unverified,
+}
+
+// audited is a module's result. A key that is not known may be one that the kernel has, where not all of its keys were seen.
+func (d verifiedDocument) audited(allKeys bool) audit.Module {
+	m := audit.Module{Path: d.Path, Name: kernel.ModuleName(d.Path), State: states[d.Result], Detail: text(d.Detail)}
+	if d.Result == "unknown-key" {
+		m.Detail = "signed by a key that was not found"
+		if d.Signer != nil {
+			m.Detail += ": " + d.Signer.String()
+		}
+		if !allKeys {
+			m.State = audit.Unverified
+		}
+	}
+	if d.SignedBy != nil {
+		m.KeyID, m.SHA256 = d.SignedBy.KeyID, d.SignedBy.SHA256
+	}
+	return m
+}
