@@ -207,7 +207,7 @@ func driftOutcome(f Facts, changes []Change) outcome {
 	var subjects []Subject
 	for _, c := range changes {
 		result := Fail
-		if c.What == "store-unseen" {
+		if c.What == "store-unseen" || c.Was == string(Unknown) || c.Is == string(Unknown) {
 			result = Unknown
 		}
 		subjects = append(subjects, Subject{Name: strings.TrimSuffix(c.Where+":"+c.KeyID, ":"), Result: result, Evidence: c.String()})

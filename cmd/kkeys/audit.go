@@ -32,13 +32,13 @@ type auditDocument struct {
 }
 
 type checkDocument struct {
-	ID         string            `json:"id"`
-	Title      string            `json:"title"`
-	Result     audit.Result      `json:"result"`
-	Severity   audit.Severity    `json:"severity"`
-	Waived     bool              `json:"waived"`
-	Evidence   string            `json:"evidence"`
-	References []string          `json:"references"`
+	ID         string          `json:"id"`
+	Title      string          `json:"title"`
+	Result     audit.Result    `json:"result"`
+	Severity   audit.Severity  `json:"severity"`
+	Waived     bool            `json:"waived"`
+	Evidence   string          `json:"evidence"`
+	References []string        `json:"references"`
 	Subjects   []aboutDocument `json:"subjects"`
 }
 

@@ -130,9 +130,11 @@ func listStore(name string, kind audit.Kind, list mok.List, err error, absent bo
 			continue
 		}
 		details := c.Details()
-		store.Keys = append(store.Keys, audit.Key{
-			Name: cmp.Or(text(details.CommonName), details.Subject), KeyID: details.KeyID, Description: c.KernelName(), Certificates: []certs.Details{details},
-		})
+		key := audit.Key{Name: details.Subject, KeyID: details.KeyID, Description: c.KernelName(), Certificates: []certs.Details{details}}
+		if details.CommonName != nil {
+			key.Name = *details.CommonName
+		}
+		store.Keys = append(store.Keys, key)
 	}
 	for _, l := range list.Lists {
 		for _, entry := range l.Signatures {

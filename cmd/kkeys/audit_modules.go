@@ -93,8 +93,14 @@ var states = map[string]audit.State{
 
 // audited is a module's result. A key that is not known may be one that the kernel has, where not all of its keys were seen.
 func (d verifiedDocument) audited(allKeys bool) audit.Module {
-	m := audit.Module{Path: d.Path, Name: kernel.ModuleName(d.Path), State: states[d.Result], Detail: text(d.Detail)}
-	if d.Result == "unknown-key" {
+	m := audit.Module{Path: d.Path, Name: kernel.ModuleName(d.Path), State: states[d.Result]}
+	if d.Detail != nil {
+		m.Detail = *d.Detail
+	}
+	switch d.Result {
+	case "invalid":
+		m.Detail = "changed after it was signed, or signed by another key of that name"
+	case "unknown-key":
 		m.Detail = "signed by a key that was not found"
 		if d.Signer != nil {
 			m.Detail += ": " + d.Signer.String()

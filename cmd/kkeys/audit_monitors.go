@@ -164,3 +164,18 @@ func (s *session) monitorsFailure(format, output string, err error) {
 		}
 	}
 }
+
+// formatAsked is the form that the command line asks for, where that could not be parsed.
+func (s *session) formatAsked() string {
+	for i, arg := range s.args {
+		name, value, inline := strings.Cut(arg, "=")
+		switch {
+		case strings.TrimLeft(name, "-") != "format" || !strings.HasPrefix(arg, "-"):
+		case inline:
+			return value
+		case i+1 < len(s.args):
+			return s.args[i+1]
+		}
+	}
+	return ""
+}

@@ -195,6 +195,10 @@ func (s *session) fail(err error) {
 	if errors.Is(err, errFinished) {
 		return
 	}
+	if s.command == "audit" { // a monitor is told in its own form
+		_ = s.finishAudit(newAuditDocument(), auditing{format: s.formatAsked()}, exitYes, err)
+		return
+	}
 	document := &envelope{}
 	s.finish(document, document, exitYes, err)
 }
