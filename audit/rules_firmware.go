@@ -61,8 +61,11 @@ func validation(f Facts, _ Policy) outcome {
 	if o, no := f.noEFI(); no {
 		return o
 	}
-	if f.Firmware.Shim.Answer == evidence.No {
+	switch {
+	case f.Firmware.Shim.Answer == evidence.No:
 		return inapplicable("the machine was not started through shim")
+	case f.Firmware.SecureBoot.Answer == evidence.No && f.Firmware.ValidationDisabled.Answer == evidence.No:
+		return inapplicable("Secure Boot is off, so that shim checks nothing, though its validation is on")
 	}
 	return reading(f.Firmware.ValidationDisabled, evidence.No, "shim's validation is on", "shim's validation is off: it starts anything")
 }
@@ -258,7 +261,11 @@ func requests(f Facts, _ Policy) outcome {
 	}
 	for _, a := range f.Answers {
 		if a.Outcome == mok.Declined || a.Outcome == mok.Interrupted || a.Outcome == mok.Unconfirmable {
-			find(a.Receipt.Kind.String(), Warn, "%s", a.Evidence)
+			name := a.Receipt.Kind.String()
+			if a.Asked != nil && a.Asked.Name != "" {
+				name += " " + a.Asked.Name
+			}
+			find(name, Warn, "%s", a.Evidence)
 		}
 	}
 	for _, gap := range f.Pending.NotSeen {

@@ -101,6 +101,7 @@ func (s *session) audit() *cli.Command {
 				return s.finishAudit(document, a, exitYes, err)
 			}
 			if c.IsSet("snapshots") {
+				s.compact = true
 				return s.runFleet(c.String("snapshots"), a)
 			}
 			code, err := s.runAudit(document, a)
@@ -256,7 +257,7 @@ func (d *auditDocument) code() int {
 // finishAudit ends the run, with the exit code of the format's family. A monitor is told of a failure in its own form too.
 func (s *session) finishAudit(document *auditDocument, a auditing, code int, err error) error {
 	done := s.finish(document, &document.envelope, code, err)
-	if err != nil && !s.quiet {
+	if err != nil && !s.quiet && !s.json && (a.format != "prometheus" || codeOf(err) != exitUsage) {
 		s.monitorsFailure(a.format, a.output, err)
 	}
 	s.family(a.format, document)

@@ -20,7 +20,7 @@ import (
 	"kkeys/machine/machinetest"
 )
 
-var update = flag.Bool("update", false, "write the golden files of testdata/audit anew")
+var updateAudit = flag.Bool("update-audit", false, "write the golden files of testdata/audit anew")
 
 // auditDay is the clock of these tests: just before the waiver that is the shorter of the two has ended, and just after.
 var auditDay = time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
@@ -69,13 +69,13 @@ func snapshotOf(t testing.TB, name string) *machine.Machine {
 	return m
 }
 
-// The whole audit of each recorded machine is as it was reviewed. -update writes what it is now, to be reviewed again.
+// The whole audit of each recorded machine is as it was reviewed. -update-audit writes what it is now, to be reviewed again.
 func TestAuditGolden(t *testing.T) {
 	for _, name := range recordedNames(t) {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata/audit", name+".json")
 			_, got := audited(t, auditDay, nil, "--snapshot", filepath.Join(machines, name+".kks"), "audit", "--policy", "testdata/audit/policy.toml")
-			if *update {
+			if *updateAudit {
 				if err := os.WriteFile(golden, []byte(got.out), 0o644); err != nil {
 					t.Fatal(err)
 				}

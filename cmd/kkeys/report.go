@@ -88,7 +88,12 @@ func (s *session) hint(command string) {
 }
 
 // encode writes a document.
-func (s *session) encode(document any) error { return s.encodeIndented(document, "  ") }
+func (s *session) encode(document any) error {
+	if s.compact {
+		return s.encodeLine(document)
+	}
+	return s.encodeIndented(document, "  ")
+}
 
 // encodeLine writes an object in one line.
 func (s *session) encodeLine(object any) error { return s.encodeIndented(object, "") }

@@ -23,6 +23,7 @@ type session struct {
 	color   bool
 	// elsewhere: the machine is a recording or a folder, so that being root here helps nothing.
 	elsewhere bool
+	compact   bool            // JSON documents stand on a line each
 	recording bool            // a snapshot: nothing can be written
 	known     []machine.Found // see certificates
 	unshown   string          // what follows when the report cannot be written

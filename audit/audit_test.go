@@ -1,0 +1,174 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kkeys/certs"
+	"kkeys/evidence"
+	"kkeys/mok"
+)
+
+// Where nothing was seen, no check passes but those of what is none.
+func TestNothingSeen(t *testing.T) {
+	p, err := ParsePolicy([]byte("version = 1\n[checks]\non = [\"KK-KRN-003\"]\n[keys]\ntrust = [\"kernel\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unseen := errors.New("nobody looked")
+	var stores []Store
+	for _, name := range []string{"PK", "KEK", "db", "dbx"} {
+		stores = append(stores, Store{Name: name, Kind: Firmware, Err: unseen})
+	}
+	stores = append(stores, Store{Name: "mok", Kind: Shim, Err: unseen}, Store{Name: ".machine", Kind: Keyring, Err: unseen}, Store{Name: ".blacklist", Kind: Keyring, Err: unseen})
+	for why, f := range map[string]Facts{
+		"no variables": {EFI: true, NoVariables: unseen, Stores: stores, LoadedErr: unseen, KeyFilesGaps: []Gap{{"/var/lib", unseen}}},
+		"variables":    {EFI: true, Stores: stores, LoadedErr: unseen, KeyFilesGaps: []Gap{{"/var/lib", unseen}}, AnswersErr: unseen},
+	} {
+		f.Trees = []Tree{{Release: "1", Running: true, Err: unseen}}
+		for _, c := range Run(f, p).Checks {
+			switch c.ID {
+			case WaiverID, DriftID:
+				if c.Result != NotApplicable {
+					t.Errorf("%s: %s is %s", why, c.ID, c.Result)
+				}
+			default:
+				if c.Result != Unknown {
+					t.Errorf("%s: %s is %s: %s", why, c.ID, c.Result, c.Evidence)
+				}
+			}
+		}
+	}
+}
+
+// A machine without EFI whose kernel has no modules has little to be asked about, and nothing of that is a finding.
+func TestNotApplicable(t *testing.T) {
+	no := evidence.Reading{Answer: evidence.No, Evidence: "no modules"}
+	for _, c := range Run(Facts{Modular: no}, DefaultPolicy()).Checks {
+		if want := slices.Contains([]string{"KK-KRN-001", "KK-KRN-004"}, c.ID); (c.Result == Unknown) != want || c.Finding() {
+			t.Errorf("%s: %s: %s", c.ID, c.Result, c.Evidence)
+		}
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for taint, want := range map[uint64]string{0: "", 1: "P", 1 << 12: "O", 1<<12 | 1<<13: "OE", 1 << 1: "F", 1 << 19: "J", 1 << 40: "40"} {
+		if got := strings.Join(Flags(taint), ""); got != want {
+			t.Errorf("%#x: %q, want %q", taint, got, want)
+		}
+	}
+}
+
+// Requests that wait, and what is left of some.
+func TestRequests(t *testing.T) {
+	for why, c := range map[string]struct {
+		pending mok.Pending
+		want    Result
+	}{
+		"none":              {mok.Pending{}, Pass},
+		"one":               {mok.Pending{Requests: []mok.Request{{Kind: mok.Enroll, Auth: evidence.Reading{Answer: evidence.Yes}}}}, Warn},
+		"without password":  {mok.Pending{Requests: []mok.Request{{Kind: mok.Enroll, Auth: evidence.Reading{Answer: evidence.No}}}}, Fail},
+		"a reset":           {mok.Pending{Requests: []mok.Request{{Kind: mok.Reset, Auth: evidence.Reading{Answer: evidence.Yes}}}}, Fail},
+		"damaged":           {mok.Pending{Requests: []mok.Request{{Kind: mok.Enroll, Err: errors.New("cut")}}}, Fail},
+		"a lonely password": {mok.Pending{Orphans: []string{"MokDelAuth"}}, Fail},
+		"unseen":            {mok.Pending{NotSeen: []mok.Gap{{Source: "efivars/MokNew", Err: errors.New("denied")}}}, Unknown},
+	} {
+		if got := Run(Facts{EFI: true, Pending: c.pending}, DefaultPolicy(), "KK-MOK-001").Checks[0]; got.Result != c.want {
+			t.Errorf("%s: %s, want %s", why, got.Result, c.want)
+		}
+	}
+}
+
+// Where several certificates have the name of a key in a keyring, each must be allowed.
+func TestAllows(t *testing.T) {
+	certificate := func(sum string) certs.Details { return certs.Details{SHA256: sum, KeyID: "aa"} }
+	one, both := []certs.Details{certificate("11")}, []certs.Details{certificate("11"), certificate("22")}
+	byHash := Policy{Keys: Keys{Allow: []Allowed{{SHA256: "11", Stores: []string{"mok", ".machine"}}}}}
+	byID := Policy{Keys: Keys{Allow: []Allowed{{KeyID: "aa"}}}}
+	kernel := Policy{Keys: Keys{Trust: []string{TrustKernel}}}
+	vendor := Policy{Keys: Keys{Trust: []string{TrustVendor}}}
+	f := Facts{Image: map[string]bool{"11": true}, Vendor: map[string]bool{"22": true}}
+	for _, c := range []struct {
+		why    string
+		policy Policy
+		store  string
+		found  []certs.Details
+		want   bool
+	}{
+		{"by hash", byHash, "mok", one, true},
+		{"by hash, elsewhere", byHash, "db", one, false},
+		{"by hash, and it may be another", byHash, ".machine", both, false},
+		{"by hash, and nothing was found", byHash, ".machine", nil, false},
+		{"by key id", byID, ".machine", both, true},
+		{"by key id, and nothing was found", byID, ".machine", nil, true},
+		{"the kernel's, in its keyring", kernel, ".builtin_trusted_keys", nil, true},
+		{"the kernel's, elsewhere", kernel, ".secondary_trusted_keys", one, true},
+		{"not the kernel's", kernel, ".machine", both, false},
+		{"the vendor's", vendor, "mok", []certs.Details{certificate("22")}, true},
+		{"not the vendor's", vendor, "mok", one, false},
+	} {
+		if got := c.policy.allows(f, Store{Name: c.store}, Key{KeyID: "aa", Certificates: c.found}); got != c.want {
+			t.Errorf("%s: %v", c.why, got)
+		}
+	}
+}
+
+func TestParseBaseline(t *testing.T) {
+	f := Facts{Now: time.Unix(1, 0).UTC(), Stores: []Store{{Name: "db", Keys: []Key{{Name: "one", KeyID: "aa", Certificates: []certs.Details{{SHA256: "11"}}}}}, {Name: "mok", Err: errors.New("denied")}}}
+	b, unseen := Record(f, Run(f, DefaultPolicy()))
+	if len(unseen) != 1 || unseen[0].Source != "mok" {
+		t.Errorf("unseen: %v", unseen)
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseBaseline(text); err != nil || !reflect.DeepEqual(*got, b) {
+		t.Errorf("%v, %+v, want %+v", err, got, b)
+	}
+	for _, bad := range []string{"", "{}", "null", string(text) + "{}", strings.Replace(string(text), "/v1", "/v2", 1), strings.Replace(string(text), "{", `{"more":1,`, 1), strings.Replace(string(text), `"unknown"`, `"fine"`, 1)} {
+		if got, err := ParseBaseline([]byte(bad)); !errors.Is(err, ErrBaseline) || got != nil {
+			t.Errorf("%.60q: %v", bad, err)
+		}
+	}
+}
+
+func FuzzParseBaseline(f *testing.F) {
+	facts := Facts{Stores: []Store{{Name: "db", Keys: []Key{{Name: "one", KeyID: "aa"}}}}}
+	b, _ := Record(facts, Run(facts, DefaultPolicy()))
+	seed, err := json.Marshal(b)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := ParseBaseline(seed); err != nil {
+		f.Fatalf("the seed is no baseline: %v", err)
+	}
+	f.Add(seed)
+	f.Add([]byte("{}"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := ParseBaseline(text)
+		if err != nil {
+			return
+		}
+		facts := facts
+		facts.Baseline = b
+		_ = Run(facts, DefaultPolicy())
+		again, err := json.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := ParseBaseline(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if third, err := json.Marshal(second); err != nil || !bytes.Equal(again, third) {
+			t.Fatalf("%v\n%s\n%s", err, again, third)
+		}
+	})
+}
