@@ -19,7 +19,7 @@ const snapshotSuffix = ".kks"
 // runFleet audits recorded machines side by side, and tells of each in the order of the files, as soon as those before it are told: no more are kept
 // than are worked on.
 func (s *session) runFleet(dir string, a auditing) error {
-	files, others, err := recordings(dir)
+	files, others, err := recordedFiles(dir)
 	if err != nil {
 		document := newAuditDocument()
 		return s.finishAudit(document, a, exitYes, err)
@@ -62,8 +62,8 @@ func (s *session) runFleet(dir string, a auditing) error {
 
 var errNoRecordings = errors.New("no recorded machine")
 
-// recordings finds those in a folder and below it; links to files are followed. Any other file is counted.
-func recordings(dir string) (files []string, others int, err error) {
+// recordedFiles finds those in a folder and below it; links to files are followed. Any other file is counted.
+func recordedFiles(dir string) (files []string, others int, err error) {
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil && path == dir:

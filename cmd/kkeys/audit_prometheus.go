@@ -38,11 +38,11 @@ const certificatesMax = 200
 func metrics(d *auditDocument) []metric {
 	f := d.facts
 	all := []metric{
-		answer("kkeys_secure_boot_enabled", "Whether Secure Boot is on.", f.Firmware.SecureBoot.Answer),
-		answer("kkeys_secure_boot_setup_mode", "Whether the firmware is in setup mode.", f.Firmware.SetupMode.Answer),
-		answer("kkeys_shim_validation_disabled", "Whether shim checks nothing that it starts.", f.Firmware.ValidationDisabled.Answer),
+		yesNoMetric("kkeys_secure_boot_enabled", "Whether Secure Boot is on.", f.Firmware.SecureBoot.Answer),
+		yesNoMetric("kkeys_secure_boot_setup_mode", "Whether the firmware is in setup mode.", f.Firmware.SetupMode.Answer),
+		yesNoMetric("kkeys_shim_validation_disabled", "Whether shim checks nothing that it starts.", f.Firmware.ValidationDisabled.Answer),
 		lockdownMetric(f.Kernel.Lockdown),
-		answer("kkeys_module_sig_enforced", "Whether modules without a trusted signature are refused.", f.Kernel.Enforced.Answer),
+		yesNoMetric("kkeys_module_sig_enforced", "Whether modules without a trusted signature are refused.", f.Kernel.Enforced.Answer),
 		ringMetric(f.Stores),
 		certificateMetric(f.Stores),
 		moduleMetric(d),
@@ -84,7 +84,7 @@ func runMetrics(now time.Time, success float64) []metric {
 	return []metric{at, ok, build}
 }
 
-func answer(name, help string, a evidence.Answer) metric {
+func yesNoMetric(name, help string, a evidence.Answer) metric {
 	m := metric{name: name, help: help}
 	if a != evidence.Unknown {
 		m.add(map[evidence.Answer]float64{evidence.Yes: 1}[a])
