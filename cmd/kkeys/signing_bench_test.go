@@ -126,30 +126,6 @@ func BenchmarkVerifyAll(b *testing.B) {
 	b.ReportMetric(most, "MB")
 }
 
-// BenchmarkAudit audits a kernel's modules, with all other checks. x-verify is the ratio to `verify --all`; MB is the largest memory. What it finds
-// below a folder that is no machine is not looked at, only that all modules pass.
-func BenchmarkAudit(b *testing.B) {
-	program := built(b)
-	root, release := debianKernel(b, "6.1")
-	report := filepath.Join(b.TempDir(), "report")
-	verify := fmt.Sprintf("%s --root %s verify --all --kernel %s", program, root, release)
-	audit := fmt.Sprintf("sh -c '%s --root %s audit --kernel %s > %s; test $? -le 3'", program, root, release, report)
-	timed(b, verify) // fills the page cache
-	var ours, floor, most float64
-	for b.Loop() {
-		for range 5 {
-			seconds, memory := timed(b, audit)
-			verifying, _ := timed(b, verify)
-			ours, floor, most = ours+seconds, floor+verifying, max(most, memory)
-		}
-		if text, err := os.ReadFile(report); err != nil || !bytes.Contains(text, []byte("all signed by an allowed key: 4023 of "+release)) {
-			b.Fatalf("%v\n%s", err, text)
-		}
-	}
-	b.ReportMetric(ours/floor, "x-verify")
-	b.ReportMetric(most, "MB")
-}
-
 // BenchmarkVerifyXZ verifies the .ko.xz of Debian's 6.12. x-library is the ratio to unpacking the same files, and no more, with the same library
 // on all processors; x-xz that to `xz -dc` by two processes.
 func BenchmarkVerifyXZ(b *testing.B) {
