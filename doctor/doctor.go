@@ -11,19 +11,23 @@ import (
 
 	"kkeys/evidence"
 	"kkeys/kernel"
+	"kkeys/modsig"
 	"kkeys/trust"
 )
 
 // Facts are what is known of one module and of the machine that is to load it.
 type Facts struct {
-	Name string // the module's
-	Path string // its file; empty where none was found
+	Name   string // of the file, or that was asked for: as modprobe calls it
+	Called string // as the module calls itself, and so the kernel; empty where it is not known
+	Path   string // its file; empty where none was found
 	// Searched: the kernel's modules were looked through, so that none of the name is there where Path is empty.
 	Searched bool
 	Module   *trust.Module
+	Packing  modsig.Packing // of the file, by its first bytes
 	// Verdict is trust's on the module, nil where it was not judged; Signer names who signed it, as far as the signature says.
 	Verdict *trust.Verdict
 	Signer  string
+	KeyID   string // of the certificate that verified it, or that the signature names; lower-case hex, empty where neither is known
 	Hash    string // of the signature
 	// Certificate is the file of the certificate that belongs to the signature, where there is one.
 	Certificate string
@@ -47,6 +51,10 @@ type Facts struct {
 	Copies  []Copy   // in images of an initramfs, with other bytes than the file
 	// Keys are pairs of key and certificate with which modules can be signed here.
 	Keys []Key
+	// Barrier is what would keep the signer's certificate from counting though it were enrolled, and NewKey a key still to be made: see trust.Barrier.
+	// Authority: a new one must be an authority.
+	Barrier, NewKey trust.Gate
+	Authority       bool
 	// Capable tells whether a process like this one could load modules at all; see kernel.MayLoad.
 	Capable evidence.Reading
 }
@@ -62,6 +70,7 @@ type Said struct {
 type Key struct {
 	Private, Certificate string
 	Trusted              trust.Value // of the certificate, by the running kernel
+	Barrier              trust.Gate  // see trust.Barrier
 }
 
 // Certainty is how sure a finding is.
@@ -81,7 +90,9 @@ type Finding struct {
 	Evidence  []string
 	Certainty Certainty
 	Concerns  string // whose work it is to mend it
-	Remedies  []Remedy
+	Ways      []Way
+	// NoWay says why nothing is known to mend it here; empty where it was not looked into.
+	NoWay     string
 	Reference string
 	Harmless  bool // it keeps nothing from loading
 }
@@ -94,7 +105,18 @@ const (
 	Nobody       = "nobody, with this kernel"
 )
 
-// Remedy is one way out of it; the command line words it for the machine.
+// Way is one way out: remedies in their order, after which the module is loaded.
+type Way []Remedy
+
+// by are ways of one remedy each.
+func by(remedies ...Remedy) (ways []Way) {
+	for _, r := range remedies {
+		ways = append(ways, Way{r})
+	}
+	return ways
+}
+
+// Remedy is one step; the command line words it for the machine.
 type Remedy struct {
 	Do          Action
 	Certificate string
@@ -103,6 +125,7 @@ type Remedy struct {
 	Path        string // of the module, of the file with the line to be taken out; or the package of a tool
 	Text        string // the line
 	Tool        string
+	Modules     []string
 }
 
 // Action is what is to be done.
@@ -112,6 +135,7 @@ type Action string
 const (
 	Sign          Action = "sign"           // sign the file with a key that is trusted
 	MakeKey       Action = "make-key"       // make a key, enroll it, boot, sign
+	MakeAuthority Action = "make-authority" // the same, with a key of an authority
 	Enroll        Action = "enroll"         // ask MokManager to enroll the certificate, boot
 	Confirm       Action = "confirm"        // boot, and confirm in MokManager
 	Cancel        Action = "cancel"         // take back what is left of a request
@@ -124,11 +148,11 @@ const (
 	Rebuild       Action = "rebuild"        // build the module for this kernel
 	BuildModule   Action = "build-module"   // have the tool build and install it that has its source
 	Depmod        Action = "depmod"         // write modules.dep anew
+	LoadFirst     Action = "load-first"     // load the modules that it needs
 	Reinstall     Action = "reinstall"      // bring the distribution's file back
 	Reboot        Action = "reboot"
 	Unblock       Action = "unblock"        // take the line out, or the word off the kernel's command line
 	RenewImage    Action = "renew-initrd"   // make the initramfs anew
-	AskAsRoot     Action = "as-root"        // ask again as root
 	ValidationOff Action = "validation-off" // last resorts, with their price
 	EnforceOff    Action = "enforce-off"
 	LockdownLift  Action = "lockdown-lift"
@@ -141,11 +165,16 @@ func Diagnose(f Facts) []Finding {
 	for _, rule := range rules {
 		found = append(found, rule(f)...)
 	}
-	if f.Kernel.Enforced.Answer == evidence.No {
+	soft := f.Kernel.Enforced.Answer == evidence.No
+	switch {
+	case f.Kernel.Signatures.Answer == evidence.No: // it looks at none
+		found = slices.DeleteFunc(found, func(f Finding) bool { return tolerated[f.ID] })
+	case soft:
 		found = softened(found)
 	}
 	found = drop(found)
-	if slices.ContainsFunc(found, func(f Finding) bool { return f.Certainty != Possible && !f.Harmless }) { // an errno says nothing more
+	explains := func(f Finding) bool { return f.Certainty != Possible && !f.Harmless && !(soft && tolerated[f.ID]) }
+	if slices.ContainsFunc(found, explains) { // an errno says nothing more
 		found = slices.DeleteFunc(found, func(f Finding) bool { return f.ID == bareErrno })
 	}
 	rank := func(f Finding) int {
@@ -162,7 +191,7 @@ var order = map[Certainty]int{Proven: 0, Likely: 1, Possible: 2}
 
 // rules are in the order in which the kernel meets what they are about.
 var rules = []func(Facts) []Finding{
-	notFound, unlisted, blocked, incapable, copies, spoken, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained, harmless,
+	notFound, unlisted, blocked, incapable, copies, spoken, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained, unnamed, harmless,
 }
 
 // tolerated are findings of which a kernel that does not enforce signatures only takes note: it loads the module and taints itself (E).
@@ -209,10 +238,16 @@ func (f Facts) gate(name string) trust.Gate {
 	return trust.Gate{Name: name, Result: trust.NotApplicable}
 }
 
+// Is tells whether a line's name for a module, or for its file, is this one's.
+func (f Facts) Is(module string) bool {
+	name := kernel.ModuleName(module)
+	return name == f.Name || f.Called != "" && name == f.Called
+}
+
 // said are the lines of a kind: those that name this module, and those that name none.
 func (f Facts) said(kinds ...kernel.Kind) (lines []Said) {
 	for _, s := range f.Said {
-		if slices.Contains(kinds, s.Kind) && (s.Module == "" || kernel.ModuleName(s.Module) == f.Name) {
+		if slices.Contains(kinds, s.Kind) && (s.Module == "" || f.Is(s.Module)) {
 			lines = append(lines, s)
 		}
 	}

@@ -97,3 +97,34 @@ func TestLastResorts(t *testing.T) {
 		}
 	}
 }
+
+// TestNoWay: where nothing that is enrolled would count, no enrolment is advised.
+func TestNoWay(t *testing.T) {
+	barrier := func(mend trust.Mend) trust.Gate {
+		return trust.Gate{Name: trust.GateMachine, Result: trust.Fail, Evidence: "no .machine", Mend: mend}
+	}
+	key := Key{Private: "k", Certificate: "c", Trusted: trust.Untrusted}
+	for _, c := range []struct {
+		why  string
+		f    Facts
+		want string // the actions of the ways, or why there are none
+	}{
+		{"a trusted key", Facts{Keys: []Key{{Trusted: trust.Trusted}, key}, NewKey: barrier("")}, "sign"},
+		{"a key to enroll", Facts{Keys: []Key{key}}, "enroll sign"},
+		{"a barrier before it", Facts{Keys: []Key{{Barrier: barrier(trust.MendTrustList)}}, NewKey: barrier(trust.MendTrustList)}, "trust-list enroll sign"},
+		{"a leaf where an authority is wanted", Facts{Keys: []Key{{Barrier: barrier("")}}, Authority: true}, "make-authority"},
+		{"no key", Facts{}, "make-key"},
+		{"nothing helps", Facts{Keys: []Key{{Barrier: barrier("")}}, NewKey: barrier("")}, "no key that is enrolled would count: no .machine"},
+	} {
+		finding := c.f.resigned(Finding{})
+		var got []string
+		for _, way := range finding.Ways {
+			for _, r := range way {
+				got = append(got, string(r.Do))
+			}
+		}
+		if text := strings.Join(got, " ") + finding.NoWay; text != c.want {
+			t.Errorf("%s: %q, want %q", c.why, text, c.want)
+		}
+	}
+}

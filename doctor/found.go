@@ -48,7 +48,7 @@ func notFound(f Facts) []Finding {
 	absent := "no file of that name below /lib/modules/" + f.Kernel.Release
 	for _, build := range f.Builds {
 		finding := Finding{ID: "not-built", Certainty: Proven, Concerns: You, Cause: fmt.Sprintf("%s has its source, %s, and has not built it for kernel %s", build.Tool, build.Package, f.Kernel.Release),
-			Evidence: []string{absent}, Remedies: []Remedy{{Do: BuildModule, Path: build.Package, Tool: build.Tool}}}
+			Evidence: []string{absent}, Ways: by(Remedy{Do: BuildModule, Path: build.Package, Tool: build.Tool})}
 		if build.File != "" {
 			finding.ID, finding.Cause = "not-installed", build.Tool+" has built it for this kernel, and has not installed it"
 			finding.Evidence = append(finding.Evidence, build.File)
@@ -63,7 +63,7 @@ func unlisted(f Facts) []Finding {
 	if !f.Searched || f.Path == "" {
 		return nil
 	}
-	finding := Finding{ID: "depmod", Certainty: Proven, Concerns: You, Remedies: []Remedy{{Do: Depmod}}, Evidence: append([]string{f.Path}, f.Others...), Reference: "depmod(8)"}
+	finding := Finding{ID: "depmod", Certainty: Proven, Concerns: You, Ways: by(Remedy{Do: Depmod}), Evidence: append([]string{f.Path}, f.Others...), Reference: "depmod(8)"}
 	overriding := func(file string) bool { return strings.Contains(file, "/updates/") }
 	switch {
 	case f.Chosen == "":
@@ -94,14 +94,14 @@ func copies(f Facts) []Finding {
 		return nil
 	}
 	return one(Finding{ID: "image-differs", Certainty: certainty, Concerns: You, Cause: "the initramfs holds another copy of it, which is the one that is loaded while the machine starts",
-		Evidence: seen, Remedies: []Remedy{{Do: RenewImage}}, Reference: "docs/signing.md"})
+		Evidence: seen, Ways: by(Remedy{Do: RenewImage}), Reference: "docs/signing.md"})
 }
 
-// blocked: modprobe, or the kernel, does not even try.
+// blocked: modprobe, or the kernel, does not even try. All lines of a kind must go.
 func blocked(f Facts) (all []Finding) {
 	for _, b := range f.Blocks {
 		finding := Finding{ID: "blocked", Certainty: Proven, Concerns: You, Cause: "modprobe is told not to load it", Evidence: []string{b.Where + ": " + b.Text},
-			Remedies: []Remedy{{Do: Unblock, Path: b.Where, Text: b.Text}}, Reference: "modprobe.d(5)"}
+			Ways: by(Remedy{Do: Unblock, Path: b.Where, Text: b.Text}), Reference: "modprobe.d(5)"}
 		switch {
 		case b.Kernel:
 			finding.ID, finding.Cause, finding.Reference = "forbidden-at-boot", "the kernel was told at boot to refuse it: this is not about signatures", "Documentation/admin-guide/kernel-parameters.txt, module_blacklist"
@@ -111,6 +111,11 @@ func blocked(f Facts) (all []Finding) {
 			if f.Failure == "" && !f.Loaded {
 				finding.Certainty = Likely
 			}
+		}
+		if i := slices.IndexFunc(all, func(a Finding) bool { return a.ID == finding.ID }); i >= 0 {
+			all[i].Evidence = append(all[i].Evidence, finding.Evidence...)
+			all[i].Ways[0] = append(all[i].Ways[0], finding.Ways[0]...)
+			continue
 		}
 		all = append(all, finding)
 	}
@@ -124,7 +129,7 @@ func blocked(f Facts) (all []Finding) {
 // incapable: before anything else the kernel asks whether the caller may load modules (may_init_module, kernel/module/main.c).
 func incapable(f Facts) []Finding {
 	finding := Finding{ID: "no-capability", Certainty: Possible, Concerns: You, Cause: "a process like this one may load no module at all", Evidence: []string{f.Capable.Evidence},
-		Remedies: []Remedy{{Do: AskAsRoot}}, Reference: "capabilities(7), CAP_SYS_MODULE"}
+		NoWay: "load it outside of the container, on the machine itself", Reference: "capabilities(7), CAP_SYS_MODULE"}
 	switch {
 	case f.Capable.Answer == evidence.No && f.Failure == "EPERM":
 		finding.Certainty = Likely

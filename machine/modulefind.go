@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -117,6 +118,12 @@ func parseRules(file, text, name string) (rules []Rule) {
 		rules = append(rules, rule)
 	}
 	return rules
+}
+
+// Free tells whether nothing is at a path, for sure.
+func (m *Machine) Free(name string) bool {
+	_, err := fs.Stat(m.Files, m.below(name))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // HasFolder tells whether a folder is there.

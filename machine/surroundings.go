@@ -55,6 +55,15 @@ func (m *Machine) SerialConsole() string {
 	return ""
 }
 
+// Processor is what the kernel calls that for which its modules are built (/proc/sys/kernel/arch, Linux 6.1; uname -m); empty where it does not say.
+func (m *Machine) Processor() string {
+	arch, err := m.line("proc/sys/kernel/arch")
+	if err != nil {
+		return ""
+	}
+	return arch
+}
+
 // Hostname is the machine's name (/proc/sys/kernel/hostname), empty where it has none or it cannot be read.
 func (m *Machine) Hostname() string {
 	name, err := m.line("proc/sys/kernel/hostname")

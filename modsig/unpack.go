@@ -60,8 +60,8 @@ type Unpacked struct {
 // ever looks at that one; only a signature in Module counts.
 func (u *Unpacked) SignedOutside() bool { return bytes.HasSuffix(u.Trailing, []byte(Magic)) }
 
-// packing looks at the first bytes.
-func packing(data []byte) Packing {
+// PackingOf tells the packing by the first bytes, also of what cannot be unpacked.
+func PackingOf(data []byte) Packing {
 	for p, magic := range []string{Gzip: "\x1f\x8b", XZ: "\xfd7zXZ\x00", Zstd: "\x28\xb5\x2f\xfd"} {
 		if magic != "" && bytes.HasPrefix(data, []byte(magic)) {
 			return Packing(p)
@@ -76,7 +76,7 @@ func packing(data []byte) Packing {
 // Errors: ErrDamaged; ErrFilter for xz filters other than LZMA2; ErrTooLarge, also for a window or dictionary above 128 MiB.
 // A module that is not compressed is never an error.
 func Unpack(data []byte, limit int) (*Unpacked, error) {
-	unpack := map[Packing]func([]byte, int) (*Unpacked, error){Gzip: gunzip, XZ: unxz, Zstd: unzstd}[packing(data)]
+	unpack := map[Packing]func([]byte, int) (*Unpacked, error){Gzip: gunzip, XZ: unxz, Zstd: unzstd}[PackingOf(data)]
 	if unpack == nil {
 		return &Unpacked{Module: data}, nil
 	}

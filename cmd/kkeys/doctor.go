@@ -37,6 +37,8 @@ type diagnosisDocument struct {
 	Path     *string         `json:"path"`
 	Verdict  *trust.Value    `json:"verdict"` // of the module's signature, as `trusted` has it
 	Findings []causeDocument `json:"findings"`
+	// Doubt is why it cannot be told whether it loads, where no cause was found; null where it can, or one was.
+	Doubt *string `json:"doubt"`
 }
 
 type causeDocument struct {
@@ -46,6 +48,7 @@ type causeDocument struct {
 	Evidence  []string      `json:"evidence"`
 	Concerns  string        `json:"concerns"`
 	Fixes     []fixDocument `json:"fixes"`
+	NoWay     *string       `json:"no_way"` // why nothing is known to mend it here
 	Reference *string       `json:"reference"`
 	Harmless  bool          `json:"harmless"` // it keeps nothing from loading
 }
@@ -86,6 +89,9 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 		return exitYes, err
 	}
 	names := c.Args().Slice()
+	if slices.Contains(names, "") {
+		return exitYes, usage("an empty name")
+	}
 	if len(names) == 0 {
 		names = namedIn(said)
 		s.machineFindings(said, document)
@@ -93,27 +99,29 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 	common := &trustedDocument{}
 	p := proof{wanted: c.Bool("prove"), hash: "sha256"}
 	facts := s.gather(p, common)
-	keys := s.keyPairs(facts)
+	keys := s.keyPairs(facts, &common.envelope)
 	var all []doctor.Facts
+	var failures []error
 	for _, name := range names {
 		f, err := s.factsOf(name, p, facts, common)
 		if err != nil {
-			return exitYes, err
+			failures = append(failures, err)
+			continue
 		}
 		f.Said, f.LogRead, f.Keys = said, read, keys
-		f.Failure = failureOf(said, f.Name)
+		f.Failure = failureOf(said, f)
 		all = append(all, f)
 	}
 	s.copies(all, &common.envelope)
 	for _, f := range all {
 		document.Subjects = append(document.Subjects, s.describe(f, doctor.Diagnose(f)))
 	}
-	document.NotSeen = append(document.NotSeen, common.NotSeen...)
+	document.also(common.NotSeen)
 	s.resorts(facts, document)
-	if c.Bool("report") && !s.json {
-		return s.sayReport(document, facts), nil
+	if c.Bool("report") {
+		return s.sayReport(document, facts), several(failures)
 	}
-	return s.sayDiagnosis(document), nil
+	return s.sayDiagnosis(document), several(failures)
 }
 
 // saidBy reads what was said: the log, and the line of the program that failed; read tells whether there was a log.
@@ -169,23 +177,28 @@ func restricted(err error) error {
 	return err
 }
 
-// namedIn are the modules that lines name in trouble.
+// namesMax is how many modules that a log names are looked at: the last ones.
+const namesMax = 20
+
+// namedIn are the modules that lines name in trouble; the files that they name, where those are there.
 func namedIn(said []doctor.Said) (names []string) {
-	seen := map[string]bool{}
-	for _, t := range said {
+	for _, t := range slices.Backward(said) {
 		name := kernel.ModuleName(t.Module)
-		if name != "" && !seen[name] {
-			seen[name] = true
+		if _, err := os.Stat(t.Module); isFile(t.Module) && err == nil {
+			name = t.Module
+		}
+		if name != "" && !slices.Contains(names, name) && len(names) < namesMax {
 			names = append(names, name)
 		}
 	}
+	slices.Reverse(names)
 	return names
 }
 
 // failureOf is what loading the module gave last.
-func failureOf(said []doctor.Said, name string) (errno kernel.Errno) {
+func failureOf(said []doctor.Said, f doctor.Facts) (errno kernel.Errno) {
 	for _, t := range said {
-		if t.Kind == kernel.SaidNotInserted && (name == "" || kernel.ModuleName(t.Module) == name) {
+		if t.Kind == kernel.SaidNotInserted && (t.Module == "" || f.Is(t.Module)) {
 			errno = t.Errno
 		}
 	}
@@ -193,13 +206,7 @@ func failureOf(said []doctor.Said, name string) (errno kernel.Errno) {
 }
 
 // isFile tells a file's name from a module's.
-func isFile(arg string) bool {
-	if strings.ContainsRune(arg, '/') || machine.IsModuleName(arg) {
-		return true
-	}
-	info, err := os.Stat(arg)
-	return err == nil && info.Mode().IsRegular()
-}
+func isFile(arg string) bool { return strings.ContainsRune(arg, '/') || machine.IsModuleName(arg) }
 
 func (s *session) sayDiagnosis(document *doctorDocument) int {
 	code := exitYes
@@ -219,6 +226,10 @@ func (s *session) sayDiagnosis(document *doctorDocument) int {
 			s.say("%s%s", printable.Text(d.Name), at(d.Path))
 		} else {
 			s.say("%s%s: nothing is wrong that can be seen", printable.Text(d.Name), at(d.Path))
+		}
+		if d.Doubt != nil {
+			code = worse(code, exitUnsure)
+			s.say("  whether it loads cannot be told: %s", printable.Text(*d.Doubt))
 		}
 		for _, f := range d.Findings {
 			s.sayFinding(f)
@@ -245,6 +256,7 @@ func (s *session) sayFinding(f causeDocument) {
 	for _, e := range f.Evidence {
 		s.say("    seen: %s", printable.Text(e))
 	}
+	s.say("    for: %s%s", f.Concerns, about(f.Reference))
 	for i, fix := range f.Fixes {
 		label := map[bool]string{true: "fix", false: "or"}[i == 0]
 		for _, command := range fix.Commands {
@@ -252,9 +264,20 @@ func (s *session) sayFinding(f causeDocument) {
 			label = "then"
 		}
 		if fix.Note != nil {
-			s.say("      %s", printable.Text(*fix.Note))
+			s.say("      %s", pasted(*fix.Note))
 		}
 	}
+	if f.NoWay != nil {
+		s.say("    no way out is known here: %s", printable.Text(*f.NoWay))
+	}
+}
+
+// about words a reference.
+func about(reference *string) string {
+	if reference == nil {
+		return ""
+	}
+	return " (" + printable.Text(*reference) + ")"
 }
 
 // causes tells whether something was found that keeps the module from loading.

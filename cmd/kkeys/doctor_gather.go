@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -19,16 +18,23 @@ import (
 
 // factsOf gathers what doctor goes by for one module, named by its file or as for modprobe.
 func (s *session) factsOf(arg string, p proof, common trust.Facts, document *trustedDocument) (f doctor.Facts, err error) {
-	f.Kernel, f.Processor = common.Kernel, processors[runtime.GOARCH]
+	f.Kernel, f.Processor = common.Kernel, processors[s.machine.Processor()]
+	f.NewKey, f.Authority = trust.Barrier(common, nil), trust.WantsAuthority(common)
 	if !s.elsewhere {
 		f.Capable = kernel.MayLoad(s.machine.Files)
 	}
 	var data []byte
 	if isFile(arg) {
-		f.Name, f.Path = kernel.ModuleName(arg), arg
+		f.Name = kernel.ModuleName(arg)
 		if data, err = machine.ReadFile(arg); err != nil {
 			return f, failed("%w", err)
 		}
+		if !s.elsewhere && underModules(arg) { // what holds for its name holds for the file
+			if _, err := s.byName(&f, &document.envelope); err != nil {
+				return f, err
+			}
+		}
+		f.Path = arg
 	} else {
 		f.Name = kernel.ModuleName(arg)
 		if data, err = s.byName(&f, &document.envelope); err != nil {
@@ -40,14 +46,20 @@ func (s *session) factsOf(arg string, p proof, common trust.Facts, document *tru
 	}
 	s.listAgain(&common)
 	j := s.judge(f.Path, data, p, common, document)
-	f.Module, f.Verdict, f.Certificate = &j.judged, &j.verdict, j.about.certificate
+	f.Module, f.Verdict, f.Certificate, f.Packing = &j.judged, &j.verdict, j.about.certificate, modsig.PackingOf(data)
 	if signer := describeSigner(j.module.Signer); signer != nil {
 		f.Signer, f.Hash = signer.String(), signer.Hash
+		if signer.KeyID != nil {
+			f.KeyID = *signer.KeyID
+		}
+	}
+	if key := j.module.Result.Key; key != nil {
+		f.KeyID, f.Barrier = key.Details().KeyID, trust.Barrier(common, key)
 	}
 	if unpacked, uerr := modsig.Unpack(data, modsig.MaxModule); uerr == nil {
 		f.Content = unpacked.Module
 		if f.Info, f.InfoErr = kernel.ParseInfo(unpacked.Module); f.InfoErr == nil && f.Info.Name != "" {
-			f.Name = f.Info.Name // as the log calls it, whatever the file is called
+			f.Called = f.Info.Name // as the log calls it, whatever the file is called
 		}
 	}
 	return f, nil
@@ -145,13 +157,16 @@ func (s *session) copiesIn(image string, wanted map[string]*doctor.Facts) error 
 	})
 }
 
-// processors are debug/elf's names of what Go calls them.
-var processors = map[string]string{"amd64": "EM_X86_64", "386": "EM_386", "arm64": "EM_AARCH64", "arm": "EM_ARM", "riscv64": "EM_RISCV", "ppc64le": "EM_PPC64", "s390x": "EM_S390", "loong64": "EM_LOONGARCH"}
+// processors are debug/elf's names of what the kernel calls its own (uname -m).
+var processors = map[string]string{"x86_64": "EM_X86_64", "i686": "EM_386", "aarch64": "EM_AARCH64", "armv7l": "EM_ARM", "riscv64": "EM_RISCV", "ppc64le": "EM_PPC64", "s390x": "EM_S390", "loongarch64": "EM_LOONGARCH"}
 
 // keyPairs are the private keys at the places where tools keep them, with the certificate beside each, and how the kernel stands to it. A private key
 // is not opened: the names belong together.
-func (s *session) keyPairs(common trust.Facts) (pairs []doctor.Key) {
-	keys, _ := s.machine.KeyFiles()
+func (s *session) keyPairs(common trust.Facts, e *envelope) (pairs []doctor.Key) {
+	keys, unseen := s.machine.KeyFiles()
+	for _, n := range unseen {
+		e.missing(n.Source, n.Err)
+	}
 	for _, key := range keys {
 		for _, stored := range common.Stored {
 			file, is := strings.CutPrefix(stored.Where, "file:")
@@ -160,7 +175,7 @@ func (s *session) keyPairs(common trust.Facts) (pairs []doctor.Key) {
 			}
 			facts := common
 			s.inquire(&facts, stored.Certificate)
-			pairs = append(pairs, doctor.Key{Private: key.Path, Certificate: file, Trusted: trust.Judge(facts).Value})
+			pairs = append(pairs, doctor.Key{Private: key.Path, Certificate: file, Trusted: trust.Judge(facts).Value, Barrier: trust.Barrier(common, stored.Certificate)})
 			break
 		}
 	}
@@ -187,7 +202,7 @@ func (s *session) machineFindings(said []doctor.Said, document *doctorDocument) 
 	s.runStatus(status, false)
 	s.quiet = quiet
 	document.Machine = status.Findings
-	document.NotSeen = append(document.NotSeen, status.NotSeen...)
+	document.also(status.NotSeen)
 	for _, t := range said {
 		if t.Kind == kernel.SaidCertificate || t.Kind == kernel.SaidRevoked {
 			document.Machine = append(document.Machine, finding("certificate-refused-at-boot", "the kernel did not take a certificate that was handed to it: "+t.Where+": "+t.Line, ""))

@@ -26,7 +26,8 @@ type broken struct {
 // the distribution's file back. The kernel itself calls no modprobe, so that a hash which is not there stays away until somebody loads it.
 const workshop = `mkdir -p /tmp/bin && for name in insmod modprobe rmmod depmod; do ln -sf /bin/kmod /tmp/bin/$name; done
 printf '#!/bin/sh\nname=$1; shift; test -x /tmp/bin/$name && exec /tmp/bin/$name "$@"; exec $name "$@"\n' >/tmp/bin/sudo
-printf '#!/bin/sh\ncp /srv/whole.ko /srv/stripped.ko\n' >/tmp/bin/apt-get
+printf '#!/bin/sh\ncp /srv/whole.ko /lib/modules/$(uname -r)/kernel/dummy.ko; /tmp/bin/depmod -a\n' >/tmp/bin/apt-get
+mkdir -p /lib/modules/$(uname -r)/kernel
 chmod +x /tmp/bin/sudo /tmp/bin/apt-get; /tmp/bin/depmod -a; echo >/proc/sys/kernel/modprobe`
 
 // mend tries to load the module, has doctor tell why it does not, runs the first way out as it is printed, and tells whether the module is loaded then.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kkeys/doctor"
+	"kkeys/evidence"
 	"kkeys/trust"
 )
 
@@ -16,39 +17,50 @@ func (s *session) describe(f doctor.Facts, findings []doctor.Finding) diagnosisD
 		d.Verdict = &f.Verdict.Value
 	}
 	for _, finding := range findings {
-		c := causeDocument{ID: finding.ID, Cause: finding.Cause, Certainty: string(finding.Certainty), Evidence: finding.Evidence, Concerns: finding.Concerns,
-			Reference: known(finding.Reference), Harmless: finding.Harmless, Fixes: []fixDocument{}}
-		if c.Evidence == nil {
-			c.Evidence = []string{}
+		c := causeDocument{ID: finding.ID, Cause: finding.Cause, Certainty: string(finding.Certainty), Concerns: finding.Concerns,
+			Reference: known(finding.Reference), Harmless: finding.Harmless, Evidence: []string{}, Fixes: []fixDocument{}}
+		c.NoWay = known(finding.NoWay)
+		for _, e := range finding.Evidence {
+			c.Evidence = append(c.Evidence, short(e))
 		}
-		for _, way := range separate(finding.Remedies) {
+		for _, way := range finding.Ways {
 			if fix := s.fixOf(way, f); len(fix.Commands) > 0 {
 				c.Fixes = append(c.Fixes, fix)
 			}
 		}
 		d.Findings = append(d.Findings, c)
 	}
+	if f.Verdict != nil && f.Verdict.Value != trust.Trusted && f.Kernel.Enforced.Answer != evidence.No && !d.causes() {
+		d.Doubt = known(doubt(f))
+	}
 	return d
 }
 
-// separate gives remedies that stand alone; a signature follows what makes its key trusted.
-func separate(remedies []doctor.Remedy) (all [][]doctor.Remedy) {
-	for i := 0; i < len(remedies); i++ {
-		way := remedies[i : i+1]
-		if remedies[i].Do == doctor.Enroll && i+1 < len(remedies) && remedies[i+1].Do == doctor.Sign && remedies[i+1].Certificate == remedies[i].Certificate {
-			way = remedies[i : i+2]
-			i++
+// doubt is the first thing that decides and is not known.
+func doubt(f doctor.Facts) string {
+	for _, g := range f.Verdict.Gates {
+		if g.Decides && g.Result != trust.Pass && g.Result != trust.NotApplicable {
+			return g.Name + ": " + g.Evidence
 		}
-		all = append(all, way)
 	}
-	return all
+	return "its signature is not known to count"
+}
+
+// textMax bounds what a module, or a log, says of itself, in bytes.
+const textMax = 1000
+
+func short(text string) string {
+	if len(text) <= textMax {
+		return text
+	}
+	return strings.ToValidUTF8(text[:textMax], "") + "…"
 }
 
 // boot is what follows a request to MokManager.
 const boot = "reboot"
 
 // fixOf words one way out, to the module's being loaded.
-func (s *session) fixOf(way []doctor.Remedy, f doctor.Facts) (fix fixDocument) {
+func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 	add := func(commands ...string) {
 		for _, command := range commands {
 			if command != "" { // not known for this distribution
@@ -64,12 +76,10 @@ func (s *session) fixOf(way []doctor.Remedy, f doctor.Facts) (fix fixDocument) {
 		case doctor.Sign:
 			add(fmt.Sprintf("sudo kkeys sign --key %s --cert %s %s", argument(r.Private), argument(r.Certificate), file))
 			if strings.Contains(f.Path, "/updates/dkms/") && !strings.HasPrefix(r.Private, "/var/lib/dkms/") {
-				note(fmt.Sprintf("to have dkms sign with it from now on: printf 'mok_signing_key=%%s\\nmok_certificate=%%s\\n' %s %s | sudo tee /etc/dkms/framework.conf.d/kkeys.conf", argument(r.Private), argument(r.Certificate)))
+				note(fmt.Sprintf("to have dkms sign with it from now on: (echo mok_signing_key=%s; echo mok_certificate=%s) | sudo tee /etc/dkms/framework.conf.d/kkeys.conf", argument(r.Private), argument(r.Certificate)))
 			}
-		case doctor.MakeKey:
-			private, certificate := s.newKey()
-			add(fmt.Sprintf("sudo kkeys generate --key %s --cert %s", argument(private), argument(certificate)), "sudo kkeys enroll "+argument(certificate), boot,
-				fmt.Sprintf("sudo kkeys sign --key %s --cert %s %s", argument(private), argument(certificate), file))
+		case doctor.MakeKey, doctor.MakeAuthority:
+			add(s.makeKey(r.Do, file)...)
 			note("at the boot MokManager asks: Enroll MOK, Continue, Yes, the password, Reboot")
 		case doctor.Enroll:
 			add("sudo kkeys enroll "+argument(r.Certificate), boot)
@@ -92,11 +102,11 @@ func (s *session) fixOf(way []doctor.Remedy, f doctor.Facts) (fix fixDocument) {
 		case doctor.SecureBoot:
 			add(fixes[trust.MendSecureBoot])
 		case doctor.Repack:
-			unpack := unpackers[path.Ext(r.Path)]
+			unpack := map[string]string{".gz": "gunzip", ".xz": "unxz", ".zst": "unzstd --rm"}[path.Ext(r.Path)]
 			if unpack == "" {
 				continue
 			}
-			add("sudo " + strings.Replace(unpack, " -k", "", 1) + " " + file)
+			add("sudo " + unpack + " " + file)
 			f.Path = strings.TrimSuffix(f.Path, path.Ext(f.Path))
 			if underModules(f.Path) {
 				add("sudo depmod -a")
@@ -113,14 +123,20 @@ func (s *session) fixOf(way []doctor.Remedy, f doctor.Facts) (fix fixDocument) {
 			loads = false
 		case doctor.Reinstall:
 			add(s.reinstallKernel(f))
+			if f.Path = ""; f.Called != "" { // the distribution's file, wherever this one lies
+				f.Name = f.Called
+			}
 		case doctor.Reboot:
 			add(boot)
 		case doctor.Unblock:
 			add(s.unblock(r, f)...)
 			loads = r.Path != commandLine
-		case doctor.AskAsRoot:
-			add("sudo kkeys doctor " + argument(f.Name))
-			loads = false
+		case doctor.LoadFirst:
+			names := make([]string, len(r.Modules))
+			for i, name := range r.Modules {
+				names[i] = shellWord(name)
+			}
+			add("sudo modprobe -a " + strings.Join(names, " "))
 		}
 	}
 	if load := s.load(f); loads && len(fix.Commands) > 0 {
@@ -146,14 +162,28 @@ func underModules(file string) bool {
 var hashModules = map[string]string{"sha1": "crypto-sha1", "sha224": "crypto-sha224", "sha256": "crypto-sha256", "sha384": "crypto-sha384", "sha512": "crypto-sha512",
 	"sha3-256": "crypto-sha3-256", "sha3-384": "crypto-sha3-384", "sha3-512": "crypto-sha3-512"}
 
-// newKey is where a key made here belongs: where the tools of this machine look for theirs.
+// newKey is where a key made here belongs: where the tools of this machine look for theirs, unless something is there already, or nobody can see.
 func (s *session) newKey() (private, certificate string) {
 	for _, place := range []struct{ folder, private, certificate string }{
-		{"var/lib/dkms", "mok.key", "mok.pub"}, {"var/lib/shim-signed/mok", "MOK.priv", "MOK.der"},
+		{"var/lib/dkms", "mok.key", "mok.pub"}, {"var/lib/shim-signed/mok", "MOK.priv", "MOK.der"}, {"root", "MOK.priv", "MOK.der"},
 	} {
-		if s.machine.HasFolder(place.folder) {
-			return "/" + path.Join(place.folder, place.private), "/" + path.Join(place.folder, place.certificate)
+		private, certificate := path.Join(place.folder, place.private), path.Join(place.folder, place.certificate)
+		if (s.machine.HasFolder(place.folder) || place.folder == "root") && s.machine.Free(private) && s.machine.Free(certificate) {
+			return "/" + private, "/" + certificate
 		}
 	}
-	return "/root/MOK.priv", "/root/MOK.der"
+	return "/root/kkeys.priv", "/root/kkeys.der"
+}
+
+// makeKey makes a key that counts when it is enrolled. Of an authority the root is enrolled, and vouches for the signer until the next boot.
+func (s *session) makeKey(how doctor.Action, file string) []string {
+	private, certificate := s.newKey()
+	pair := fmt.Sprintf("--key %s --cert %s", argument(private), argument(certificate))
+	sign := "sudo kkeys sign " + pair + " " + file
+	if how == doctor.MakeKey {
+		return []string{"sudo kkeys generate " + pair, "sudo kkeys enroll " + argument(certificate), boot, sign}
+	}
+	root := path.Dir(certificate) + "/signing_root"
+	return []string{fmt.Sprintf("sudo kkeys generate --profile ca %s --root-key %s.priv --root-cert %s.x509", pair, argument(root), argument(root)), "sudo kkeys enroll " + argument(root+".x509"), boot,
+		"sudo sh -c \"keyctl padd asymmetric '' %:.secondary_trusted_keys < " + argument(certificate) + "\"", sign}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -42,6 +43,13 @@ func (e *envelope) missing(source string, err error) {
 		}
 	}
 	e.NotSeen = append(e.NotSeen, notSeen{Source: source, Reason: strings.ReplaceAll(err.Error(), "\n", "; ")}) // as errors.Join has it
+}
+
+// also takes what another command did not see.
+func (e *envelope) also(others []notSeen) {
+	for _, o := range others {
+		e.missing(o.Source, errors.New(o.Reason))
+	}
 }
 
 // finish ends a run: the exit code is the worst of the command's own and the error's, the document (which holds the envelope e) is
