@@ -81,3 +81,12 @@ func publish(temporary, path string, replace bool) error {
 	}
 	return os.Rename(temporary, path)
 }
+
+// ReplaceFile writes a file of the user's, which appears whole or not at all; what is there is replaced, unless it is no regular file (ErrExists).
+// Only its owner may read it.
+func ReplaceFile(path string, data []byte) error {
+	return save(path, true, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}

@@ -103,7 +103,7 @@ func (s *session) app() *cli.App {
 			}
 			return usage("no command")
 		},
-		Commands:              []*cli.Command{s.list(), s.show(), s.status(), s.trusted(), s.doctor(), s.enroll(), s.unenroll(), s.pending(), s.cancel(), s.mok(), s.uefi(), s.generate(), s.sign(), s.signFile(), s.strip(), s.verify(), s.snapshot(), s.audit()},
+		Commands:              []*cli.Command{s.list(), s.show(), s.status(), s.trusted(), s.doctor(), s.enroll(), s.unenroll(), s.pending(), s.cancel(), s.mok(), s.uefi(), s.generate(), s.sign(), s.signFile(), s.strip(), s.verify(), s.snapshot(), s.audit(), s.mapped()},
 		CustomAppHelpTemplate: appHelp,
 	}
 	asUsage := func(_ *cli.Context, err error, _ bool) error { return usage("%w", err) }

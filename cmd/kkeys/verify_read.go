@@ -113,9 +113,18 @@ func eachModule(image io.Reader, each func(f initrd.File, data []byte)) error {
 
 // read takes the signature and the digests out of a module, or gives the result when there is none to verify.
 func (d *verifiedDocument) read(data []byte, err error) signature {
-	result := func(word string, why error) signature {
-		d.Result, d.Detail = word, known(why.Error())
+	message, payload, text := d.split(data, err)
+	if message == nil {
 		return signature{}
+	}
+	return signature{message, message.Digests(payload), message.Usual(text)}
+}
+
+// split takes a module and its signature apart; no message when there is none to verify, and then it gives the result.
+func (d *verifiedDocument) split(data []byte, err error) (message *modsig.Message, payload, text []byte) {
+	result := func(word string, why error) (*modsig.Message, []byte, []byte) {
+		d.Result, d.Detail = word, known(why.Error())
+		return nil, nil, nil
 	}
 	if err != nil {
 		return result("unreadable", err)
@@ -124,7 +133,7 @@ func (d *verifiedDocument) read(data []byte, err error) signature {
 	if err != nil {
 		return result("unreadable", err)
 	}
-	payload, text, err := modsig.Split(unpacked.Module)
+	payload, text, err = modsig.Split(unpacked.Module)
 	switch {
 	case errors.Is(err, modsig.ErrUnsigned) && unpacked.SignedOutside():
 		return result("unsigned", errors.New("it was signed after it was compressed, where nothing looks"))
@@ -138,7 +147,7 @@ func (d *verifiedDocument) read(data []byte, err error) signature {
 		return result("malformed", fmt.Errorf("%d bytes follow the compressed module: the kernel ignores them, kmod refuses the file or takes them for more of the module", len(unpacked.Trailing)))
 	}
 	text = bytes.Clone(text) // the next module comes into the same memory
-	message, err := modsig.Decode(text)
+	message, err = modsig.Decode(text)
 	switch {
 	case errors.Is(err, modsig.ErrNotDER):
 		return result("unsupported", err)
@@ -147,5 +156,5 @@ func (d *verifiedDocument) read(data []byte, err error) signature {
 	case err != nil:
 		return result("malformed", err)
 	}
-	return signature{message, message.Digests(payload), message.Usual(text)}
+	return message, payload, text
 }
