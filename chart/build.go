@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -19,8 +20,14 @@ type Builder struct {
 	nodes    map[string]*Node
 	edges    map[[3]string]*Edge
 	signed   map[[2]string]likeness // by child and issuer
-	gaps     []Gap
+	gaps     []missed
 	ids      map[*certs.Certificate]string
+}
+
+// missed is a gap, and on how many machines it is.
+type missed struct {
+	Gap
+	machines int
 }
 
 // NewBuilder begins with no machine.
@@ -64,11 +71,24 @@ func (b *Builder) Add(f Facts) {
 	}
 	o.modules(UnsignedNode, "unsigned", f.Unsigned)
 	o.modules(UnreadNode, "signature not readable", f.Unread)
+	here := map[string]bool{}
 	for _, g := range f.Gaps {
-		if !slices.ContainsFunc(b.gaps, func(known Gap) bool { return known.Source == g.Source }) {
-			b.gaps = append(b.gaps, g)
+		if !here[g.Source] {
+			here[g.Source] = true
+			b.Miss(g)
 		}
 	}
+}
+
+// Miss notes a source that could not be read: of the machine added last, or a machine as a whole. Of several reasons the first is told.
+func (b *Builder) Miss(g Gap) {
+	for i := range b.gaps {
+		if b.gaps[i].Source == g.Source {
+			b.gaps[i].machines++
+			return
+		}
+	}
+	b.gaps = append(b.gaps, missed{g, 1})
 }
 
 func (e *Edge) count(a evidence.Answer) {
@@ -155,9 +175,9 @@ func (o *one) id(c *certs.Certificate) string {
 	return o.ids[c]
 }
 
-// nameOf is the common name, else the whole one.
+// nameOf is the common name, unless it shows nothing, else the whole one.
 func nameOf(d certs.Details) string {
-	if d.CommonName != nil && *d.CommonName != "" {
+	if d.CommonName != nil && strings.TrimSpace(*d.CommonName) != "" {
 		return *d.CommonName
 	}
 	return d.Subject
@@ -352,7 +372,13 @@ func (b *Builder) Graph() *Graph {
 		}
 		edges[key] = &e
 	}
-	g := &Graph{Machines: b.machines, Gaps: b.gaps}
+	g := &Graph{Machines: b.machines}
+	for _, m := range b.gaps {
+		if m.machines > 1 {
+			m.Reason += fmt.Sprintf(" (on %d machines)", m.machines)
+		}
+		g.Gaps = append(g.Gaps, m.Gap)
+	}
 	for _, n := range nodes {
 		g.Nodes = append(g.Nodes, *n)
 	}

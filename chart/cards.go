@@ -44,7 +44,7 @@ type name struct{ text, detail, whole string }
 // most is how many keys at one place are named each; of more, few are and the rest is counted.
 const (
 	most = 6
-	few  = 4
+	few  = 3
 )
 
 // drawing turns a graph into cards.
@@ -57,7 +57,7 @@ type drawing struct {
 	sources map[string][]string // the stores that hold a key
 }
 
-func (g *Graph) draw(all bool) []card {
+func (g *Graph) draw(all bool) (*drawing, []card) {
 	d := &drawing{Graph: g, all: all, nodes: map[string]*Node{}, from: map[string][]*Edge{}, to: map[string][]*Edge{}, sources: map[string][]string{}}
 	for i := range g.Nodes {
 		d.nodes[g.Nodes[i].ID] = &g.Nodes[i]
@@ -75,7 +75,7 @@ func (g *Graph) draw(all bool) []card {
 			cards = append(cards, d.card(n))
 		}
 	}
-	return cards
+	return d, cards
 }
 
 func (d *drawing) card(n Node) card {
@@ -116,7 +116,9 @@ func (d *drawing) status(n Node) string {
 		case Modules:
 			parts = append(parts, d.moduleCount())
 		case Kernel:
-			parts = append(parts, n.Why)
+			if d.Machines == 1 {
+				parts = append(parts, n.Why)
+			}
 		default:
 			parts = append(parts, count(keys, "key", "keys"))
 		}
@@ -301,8 +303,8 @@ func (d *drawing) name(n *Node) name {
 
 // short is the beginning of a key id, enough for the eye.
 func short(id string) string {
-	if len(id) > 12 {
-		return id[:12]
+	if len(id) > 10 {
+		return id[:10]
 	}
 	return id
 }
@@ -341,7 +343,7 @@ func (d *drawing) notes(n *Node, store string) (notes []string) {
 	if len(issuers) > 0 {
 		notes = append(notes, "signed by "+strings.Join(issuers, ", "))
 	}
-	if revokers := d.revokers(n); len(revokers) > 0 {
+	if revokers := slices.DeleteFunc(d.revokers(n), func(by string) bool { return by == store }); len(revokers) > 0 {
 		notes = append(notes, "REFUSED by "+strings.Join(revokers, ", "))
 	}
 	signed := 0

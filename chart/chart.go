@@ -154,7 +154,7 @@ var places = []place{
 	{DB, 1, "db", "what the firmware starts", false},
 	{DBX, 1, "dbx", "what the firmware refuses", true},
 	{Shim, 2, "shim", "keys built into shim", false},
-	{MOK, 2, "MokListRT", "shim's list: its own and the owner's (MOK)", false},
+	{MOK, 2, "MokListRT", "shim's list, with the owner's keys (MOK)", false},
 	{MOKX, 2, "MokListXRT", "what shim refuses (MOKX)", true},
 	{Kernel, 3, "kernel image", "what was started", false},
 	{".builtin_trusted_keys", 3, ".builtin_trusted_keys", "keys built into the kernel", false},

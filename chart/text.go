@@ -11,7 +11,8 @@ import (
 func (g *Graph) Text(all bool) string {
 	var b strings.Builder
 	column := -1
-	for _, c := range g.draw(all) {
+	_, cards := g.draw(all)
+	for _, c := range cards {
 		if c.place.column != column {
 			if column >= 0 {
 				b.WriteString("\n")

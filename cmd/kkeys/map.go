@@ -90,7 +90,7 @@ func (s *session) runMap(c *cli.Context, document *mapDocument) (int, error) {
 		return exitYes, usage("map takes no arguments")
 	case c.IsSet("svg") && c.String("svg") == "":
 		return exitYes, usage("--svg names no file")
-	case c.String("svg") == "-" && s.json:
+	case s.json && c.String("svg") == "-":
 		return exitYes, usage("--svg - and --json both want standard output")
 	case c.IsSet("snapshots") && (s.elsewhere || c.IsSet("snapshot")):
 		return exitYes, usage("--snapshots names other machines than --root and --snapshot")
@@ -103,10 +103,10 @@ func (s *session) runMap(c *cli.Context, document *mapDocument) (int, error) {
 	} else {
 		code = s.mapOne(builder, !c.Bool("no-modules"))
 	}
-	if err != nil && document.Machines == 0 && len(document.Unread) == 0 {
+	graph := builder.Graph()
+	if graph.Machines == 0 {
 		return exitYes, err
 	}
-	graph := builder.Graph()
 	describeGraph(document, graph)
 	if derr := s.drawMap(c, graph, document); derr != nil {
 		return code, several(slices.DeleteFunc([]error{err, derr}, func(e error) bool { return e == nil }))
@@ -136,6 +136,7 @@ func (s *session) mapSnapshots(dir string, builder *chart.Builder, document *map
 		m, err := machine.Snapshot(path)
 		if err != nil {
 			document.Unread = append(document.Unread, unreadEntry{path, err.Error()})
+			builder.Miss(chart.Gap{Source: path, Reason: err.Error()})
 			failures = append(failures, failed("--snapshots: %w", err))
 			continue
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -28,7 +29,11 @@ func (m *mapping) ways(status kernel.Status) []chart.Way {
 			continue
 		}
 		consulted := trust.Consulted(m.rings, status, name)
-		all = append(all, chart.Way{From: name, To: chart.Modules, Kind: chart.Verifies, Answer: consulted.Answer, Why: consulted.Evidence})
+		way := chart.Way{From: name, To: chart.Modules, Kind: chart.Verifies, Answer: consulted.Answer}
+		if way.Answer != evidence.Yes { // else the links say it
+			way.Why = consulted.Evidence
+		}
+		all = append(all, way)
 		if ring := keyring.Named(m.rings, name); ring != nil {
 			for _, link := range ring.Rings {
 				all = append(all, chart.Way{From: link.Description, To: name, Kind: chart.Links, Answer: evidence.Yes})
@@ -76,27 +81,34 @@ func (m *mapping) starts() (all []chart.Way) {
 	case boot == evidence.Yes && m.state.ValidationDisabled.Answer == evidence.No:
 		validates = evidence.Yes
 	}
-	add := func(from, to string, answer evidence.Answer) {
-		s := m.store(from)
-		if s.Seen == evidence.No || s.Seen == evidence.Yes && len(s.Certificates)+s.Hashes == 0 {
+	add := func(from, to string, answer evidence.Answer, why string) {
+		if s := m.store(from); s.Seen == evidence.No || s.Seen == evidence.Yes && len(s.Certificates)+s.Hashes == 0 {
 			return
 		}
-		w := chart.Way{From: from, To: to, Kind: chart.Starts, Answer: answer}
-		switch {
-		case answer == evidence.No && boot == evidence.No:
-			w.Why = "Secure Boot is off"
-		case answer == evidence.No:
-			w.Why = "shim's validation is off"
+		if answer == evidence.No && boot == evidence.No {
+			why = "Secure Boot is off"
 		}
-		all = append(all, w)
+		all = append(all, chart.Way{From: from, To: to, Kind: chart.Starts, Answer: answer, Why: why})
 	}
 	if shim == evidence.No {
-		add(chart.DB, chart.Kernel, boot)
+		add(chart.DB, chart.Kernel, boot, "")
 		return all
 	}
-	add(chart.DB, chart.Shim, boot)
-	add(chart.Shim, chart.Kernel, validates)
-	add(chart.MOK, chart.Kernel, validates)
+	off := ""
+	if validates == evidence.No {
+		off = "shim's validation is off"
+	}
+	add(chart.DB, chart.Shim, boot, "")
+	switch ignored := m.state.IgnoreDB.Answer; {
+	case validates == evidence.Yes && ignored == evidence.Yes:
+		add(chart.DB, chart.Kernel, evidence.No, "shim ignores db")
+	case validates == evidence.Yes && ignored == evidence.Unknown:
+		add(chart.DB, chart.Kernel, evidence.Unknown, "")
+	default:
+		add(chart.DB, chart.Kernel, validates, cmp.Or(off, "through shim"))
+	}
+	add(chart.Shim, chart.Kernel, validates, off)
+	add(chart.MOK, chart.Kernel, validates, off)
 	return all
 }
 
