@@ -267,7 +267,12 @@ func (d *drawing) group(keys []*Node, store Node) row {
 	case least == top:
 		r.notes = append(r.notes, fmt.Sprintf("on %d of %d machines", top, d.Machines))
 	default:
-		r.notes = append(r.notes, fmt.Sprintf("each on %d to %d of %d machines", least, top, d.Machines))
+		r.notes = append(r.notes, fmt.Sprintf("on %d to %d of %d machines", least, top, d.Machines))
+	}
+	if len(keys) > 1 {
+		for i := range r.notes {
+			r.notes[i] = "each " + r.notes[i]
+		}
 	}
 	return r
 }
@@ -399,6 +404,11 @@ func (d *drawing) keyOf(n *Node) string {
 		}
 	}
 	if len(in) == 0 {
+		for _, store := range d.Nodes { // what was not seen may have it
+			if store.Kind == StoreNode && strings.HasPrefix(store.Name, ".") && store.Unseen+store.Hidden > 0 {
+				return "not known whether a keyring has its key"
+			}
+		}
 		return "its key stands in none of these"
 	}
 	var names []string

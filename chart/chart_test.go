@@ -182,8 +182,21 @@ func TestSigners(t *testing.T) {
 		}
 	}
 	text := g.Text(false)
-	for _, want := range []string{"modules: 4027 modules", "its key: MokListRT, .machine\n", "its key stands in none of these\n", "unsigned\n", "on file", "key id 08"} {
+	for _, want := range []string{"modules: 4027 modules", "its key: MokListRT, .machine\n", "its key stands in none of these\n", "unsigned\n", "signature not readable\n", "on file", "key id 08"} {
 		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// That no keyring has a signer's key is said only where all of them were seen.
+func TestSignerUnseen(t *testing.T) {
+	for want, ring := range map[string]Store{
+		"its key stands in none of these\n": {Name: ".machine", Seen: evidence.Yes}, "not known whether a keyring has its key\n": {Name: ".machine"},
+		"  not known whether a keyring has its key\n": {Name: ".machine", Seen: evidence.Yes, Unseen: 1},
+	} {
+		g := graphOf(Facts{Stores: []Store{ring, {Name: Modules, Seen: evidence.Yes}}, Signers: []Signer{{SKID: []byte{1}, Modules: 1}}})
+		if text := g.Text(false); !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/hex"
 	"errors"
@@ -54,6 +55,7 @@ func (s *session) mapFacts(modules bool) (facts chart.Facts, unsure bool) {
 	m.facts.Stores = append(m.facts.Stores, image)
 	m.keyrings(rerr)
 	m.facts.Stores = append(m.facts.Stores, m.modules(status.Release, modules))
+	m.nameSigners()
 	slices.SortStableFunc(m.found, func(a, b machine.Found) int { return cmp.Compare(inFile(a), inFile(b)) })
 	for _, f := range m.found {
 		m.facts.Others = append(m.facts.Others, f.Certificate)
@@ -274,6 +276,28 @@ func (m *mapping) modules(release string, wanted bool) chart.Store {
 		m.gap("signatures of modules", fmt.Sprintf("of %d not readable", m.facts.Unread))
 	}
 	return store
+}
+
+// nameSigners looks through the kernel's image when a signer has no certificate yet, and that was not done for the sake of a keyring.
+func (m *mapping) nameSigners() {
+	if slices.ContainsFunc(m.found, func(f machine.Found) bool { return f.Where == machine.InKernelImage }) {
+		return
+	}
+	named := func(s chart.Signer) bool {
+		return slices.ContainsFunc(m.found, func(f machine.Found) bool {
+			return bytes.Equal(f.Certificate.ID0(), slices.Concat(s.Serial, s.Issuer)) || s.SKID != nil && bytes.Equal(f.Certificate.SubjectKeyID, s.SKID)
+		})
+	}
+	if !slices.ContainsFunc(m.facts.Signers, func(s chart.Signer) bool { return !named(s) }) {
+		return
+	}
+	image, missed := m.machine.KernelCertificates()
+	m.found = append(m.found, image...)
+	for _, n := range missed {
+		if !errors.Is(n.Err, fs.ErrNotExist) { // no image is no gap, see sources
+			m.gap(n.Source, n.Err.Error())
+		}
+	}
 }
 
 // signed counts a module for whoever signed it, or for nobody.
