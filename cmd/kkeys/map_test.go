@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"unicode/utf8"
 
 	"kkeys/internal/certtest"
 	"kkeys/keyring"
@@ -60,6 +62,82 @@ func isXML(t *testing.T, text string) {
 			t.Fatalf("%v\n%s", err, text)
 		}
 	}
+}
+
+// Of what is really drawn no two frames overlap, and each text ends within the frame that it begins in, a letter taken for 0.62 of its size: of each
+// recorded machine, and of all of them.
+func TestMapStaysInItsFrames(t *testing.T) {
+	recorded, err := filepath.Glob(filepath.Join(machines, "*.kks"))
+	if err != nil || len(recorded) < 14 {
+		t.Fatalf("%d recorded machines, %v", len(recorded), err)
+	}
+	runs := [][]string{{"map", "--svg", "-", "--snapshots", machines}, {"map", "--all", "--svg", "-", "--snapshots", machines}}
+	for _, path := range recorded {
+		runs = append(runs, []string{"map", "--svg", "-", "--snapshot", path})
+	}
+	for _, args := range runs {
+		got := runOn(t, nil, args...)
+		if got.code != exitYes {
+			t.Fatalf("%v: exit code %d\n%s", args, got.code, got.err)
+		}
+		var frames []frame
+		texts := 0
+		for decoder := xml.NewDecoder(strings.NewReader(got.out)); ; {
+			token, err := decoder.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			element, ok := token.(xml.StartElement)
+			if !ok {
+				continue
+			}
+			f := frameOf(element)
+			switch {
+			case element.Name.Local == "rect" && strings.HasPrefix(f.class, "card"):
+				for _, other := range frames {
+					if f.x < other.x+other.w && other.x < f.x+f.w && f.y < other.y+other.h && other.y < f.y+f.h {
+						t.Errorf("%v: %+v and %+v overlap", args, f, other)
+					}
+				}
+				frames = append(frames, f)
+			case element.Name.Local == "text":
+				var text string
+				if err := decoder.DecodeElement(&text, &element); err != nil {
+					t.Fatal(err)
+				}
+				size := map[string]float64{"big": 18, "column": 13, "title": 13, "plain": 12, "small": 11}[strings.Fields(f.class)[0]]
+				for _, home := range frames {
+					if f.x >= home.x && f.x < home.x+home.w && f.y > home.y && f.y < home.y+home.h {
+						texts++
+						if f.x+0.62*size*float64(utf8.RuneCountInString(text)) > home.x+home.w {
+							t.Errorf("%v: %q does not end in %+v", args, text, home)
+						}
+					}
+				}
+			}
+		}
+		if len(frames) < 13 || texts < 40 {
+			t.Errorf("%v: only %d frames and %d texts", args, len(frames), texts)
+		}
+	}
+}
+
+type frame struct {
+	class      string
+	x, y, w, h float64
+}
+
+func frameOf(element xml.StartElement) (f frame) {
+	for _, a := range element.Attr {
+		if a.Name.Local == "class" {
+			f.class = a.Value
+		} else if to := map[string]*float64{"x": &f.x, "y": &f.y, "width": &f.w, "height": &f.h}[a.Name.Local]; to != nil {
+			*to, _ = strconv.ParseFloat(a.Value, 64)
+		}
+	}
+	return f
 }
 
 func mapOf(t *testing.T, want int, m *machine.Machine, args ...string) (d mapDocument) {
