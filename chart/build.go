@@ -39,7 +39,7 @@ func NewBuilder() *Builder {
 type one struct {
 	*Builder
 	facts Facts
-	pool  []*certs.Certificate // those in stores, then the others
+	pool  []*certs.Certificate // those in stores, first of those that feed keyrings, then the others
 	held  map[string][]string  // the stores that a key stands in
 	certs map[string]*certs.Certificate
 	seen  map[string]bool // the nodes that this machine was counted for
@@ -50,7 +50,7 @@ func (b *Builder) Add(f Facts) {
 	b.machines++
 	b.ids = map[*certs.Certificate]string{}
 	o := &one{Builder: b, facts: f, held: map[string][]string{}, certs: map[string]*certs.Certificate{}, seen: map[string]bool{}}
-	for _, s := range f.Stores {
+	for _, s := range slices.SortedStableFunc(slices.Values(f.Stores), func(x, y Store) int { return cmp.Compare(feeds(x.Name), feeds(y.Name)) }) {
 		o.pool = append(o.pool, s.Certificates...)
 	}
 	o.pool = append(o.pool, f.Others...)
@@ -78,6 +78,14 @@ func (b *Builder) Add(f Facts) {
 			b.Miss(g)
 		}
 	}
+}
+
+// feeds puts the stores first that the kernel takes keys from.
+func feeds(store string) int {
+	if at := slices.Index([]string{MOK, Shim, DB}, store); at >= 0 {
+		return at
+	}
+	return 3
 }
 
 // Miss notes a source that could not be read: of the machine added last, or a machine as a whole. Of several reasons the first is told.

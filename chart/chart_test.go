@@ -155,16 +155,18 @@ func TestSigners(t *testing.T) {
 	key, twin := called(t, "key", 1), called(t, "key", 1)
 	double, _ := certificate(t, certtest.Spec{Subject: certtest.Name{certtest.CN("key")}, SKID: []byte{1}, Serial: []byte{1, 1}, Key: certtest.RSA(2048, 5)})
 	onFile := called(t, "on file", 7)
-	if !bytes.Equal(key.Raw, twin.Raw) || bytes.Equal(key.Raw, double.Raw) || !bytes.Equal(key.ID0(), double.ID0()) {
+	namesake, _ := certificate(t, certtest.Spec{Subject: certtest.Name{certtest.CN("other")}, Issuer: certtest.Name{certtest.CN("key")}, SKID: []byte{6}, Serial: []byte{1, 1}})
+	if !bytes.Equal(key.Raw, twin.Raw) || bytes.Equal(key.Raw, double.Raw) || !bytes.Equal(key.ID0(), double.ID0()) || !bytes.Equal(key.ID0(), namesake.ID0()) {
 		t.Fatal("no namesakes")
 	}
 	g := graphOf(Facts{
 		Stores: []Store{
-			{Name: MOK, Seen: evidence.Yes, Certificates: []*certs.Certificate{key}},
+			{Name: KEK, Seen: evidence.Yes, Certificates: []*certs.Certificate{double}},
+			{Name: MOK, Seen: evidence.Yes, Certificates: []*certs.Certificate{namesake, key}},
 			{Name: ".machine", Seen: evidence.Yes, Keys: []string{"key: 01", "only described: 05"}},
 			{Name: Modules, Seen: evidence.Yes},
 		},
-		Others: []*certs.Certificate{double, onFile},
+		Others: []*certs.Certificate{onFile},
 		Signers: []Signer{
 			{Issuer: key.Issuer, Serial: key.Serial, Modules: 4000}, {SKID: []byte{5}, Modules: 20}, {SKID: []byte{7}, Modules: 2}, {SKID: []byte{8}, Modules: 1},
 		},

@@ -266,6 +266,27 @@ func checkText(t *testing.T, text string) {
 	}
 }
 
+// A Han letter needs the room of two; texts are cut and wrapped by what they need.
+func TestLetters(t *testing.T) {
+	if got := cells("abc漢字ü"); got != 8 {
+		t.Errorf("%d cells", got)
+	}
+	for _, c := range []struct {
+		text         string
+		width, lines int
+		want         string
+	}{
+		{"one two three", 20, 2, "one two three"}, {"one two three", 8, 2, "one two|three"}, {"one two three four five", 9, 2, "one two|three f…"}, {"onetwothree", 4, 2, "onet|wo…"}, {"漢字漢字漢", 4, 3, "漢字|漢字|漢"}, {"", 4, 2, ""}, {"漢字漢字", 4, 1, "漢…"},
+	} {
+		if got := strings.Join(wrap(c.text, c.width, c.lines), "|"); got != c.want {
+			t.Errorf("%q at %d: %q, want %q", c.text, c.width, got, c.want)
+		}
+	}
+	if got := safe("a\u0300\u0301\u0302b\u0300\n"); got != "a\u0300\\u0301\\u0302b\u0300\\n" {
+		t.Errorf("%+q", got)
+	}
+}
+
 // FuzzPicture: whatever names certificates, keys, signers and reasons have, the picture holds its rules.
 func FuzzPicture(f *testing.F) {
 	seeds := 0
