@@ -20,7 +20,7 @@ func (r *Recording) Save(path string, replace bool) error {
 	return save(path, replace, func(w io.Writer) error { return encodeSnapshot(w, r.manifest, r.sorted()) }, 0o600)
 }
 
-// ReplaceFile writes a file that appears whole or not at all, in the way of [Recording.Save], and replaces one that is there. It has the permissions
+// ReplaceFile writes a file that appears whole or not at all, in the way of [Recording.Save], and replaces one that is there, unless it is no regular file (ErrExists). It has the permissions
 // mode, whatever the umask.
 func ReplaceFile(path string, data []byte, mode fs.FileMode) error {
 	return save(path, true, func(w io.Writer) error {
@@ -80,13 +80,4 @@ func publish(temporary, path string, replace bool) error {
 		}
 	}
 	return os.Rename(temporary, path)
-}
-
-// ReplaceFile writes a file of the user's, which appears whole or not at all; what is there is replaced, unless it is no regular file (ErrExists).
-// Only its owner may read it.
-func ReplaceFile(path string, data []byte) error {
-	return save(path, true, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
 }

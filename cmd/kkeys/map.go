@@ -193,7 +193,7 @@ func (s *session) drawMap(c *cli.Context, graph *chart.Graph, document *mapDocum
 			_, _ = s.out.Write(graph.SVG(c.Bool("all"))) // run looks at what could not be written
 		}
 	default:
-		if err := machine.ReplaceFile(path, graph.SVG(c.Bool("all"))); err != nil {
+		if err := machine.ReplaceFile(path, graph.SVG(c.Bool("all")), 0o644); err != nil {
 			return failed("%w", err)
 		}
 		document.SVG = &path

@@ -254,8 +254,8 @@ func TestMapOfManyMachines(t *testing.T) {
 	}
 }
 
-// withModules is a machine with signed modules of all sorts.
-func withModules(t *testing.T) *machine.Machine {
+// withTree is a machine with signed modules of all sorts.
+func withTree(t *testing.T) *machine.Machine {
 	m, _ := debian(t)
 	mine, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("My MOK")}, SKID: []byte{0xaa, 1}}, true)
 	evil, _ := signedModule(t, certtest.Spec{Subject: certtest.Name{certtest.CN("</text>\x1b[2J\u202e")}, SKID: []byte{9}}, false)
@@ -270,7 +270,7 @@ func withModules(t *testing.T) *machine.Machine {
 
 // Modules are counted by signer; who did not sign, and what could not be read, is drawn.
 func TestMapModules(t *testing.T) {
-	m := withModules(t)
+	m := withTree(t)
 	const evilName = "CN=\\</text\\>\x1b[2J\u202e, serial number 01"
 	d := mapOf(t, exitYes, m)
 	for id, want := range map[string]int{"signer:aa01": 2, "unsigned": 1, "unread": 1, evilName: 1} {
@@ -336,7 +336,7 @@ func TestMapSignerInImage(t *testing.T) {
 
 // What could not be seen at all is drawn as that, and makes the answer unsure.
 func TestMapUnseen(t *testing.T) {
-	m := withModules(t)
+	m := withTree(t)
 	m.Keyrings = keyring.Recorded{Err: keyring.ErrNotVisible}
 	d := mapOf(t, exitUnsure, m)
 	for _, ring := range []string{keyring.Builtin, keyring.Secondary, keyring.Machine, keyring.Platform, keyring.Blacklist} {
