@@ -149,6 +149,7 @@ const (
 	BuildModule   Action = "build-module"   // have the tool build and install it that has its source
 	Depmod        Action = "depmod"         // write modules.dep anew
 	LoadFirst     Action = "load-first"     // load the modules that it needs
+	Unload        Action = "unload"         // unload those in its way
 	Reinstall     Action = "reinstall"      // bring the distribution's file back
 	Reboot        Action = "reboot"
 	Unblock       Action = "unblock"        // take the line out, or the word off the kernel's command line

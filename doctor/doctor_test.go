@@ -53,6 +53,11 @@ func TestDiagnose(t *testing.T) {
 		{"no file, and no notice", Facts{Failure: "EKEYREJECTED", LogRead: true}, []string{"wrong-signature possible", "errno possible"}},
 		{"no file, and no log", Facts{Failure: "EKEYREJECTED"}, []string{"errno possible"}},
 		{"no file, and lockdown", Facts{Failure: "EPERM", LogRead: true, Said: said("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7")}, []string{"unsigned likely"}},
+		{"an old log", Facts{Name: "x", Kernel: kernel.Status{Release: "6.2"}, Info: &kernel.Info{Vermagic: "6.2 SMP "}, Said: said("x: version magic '6.2 SMP ' should be '6.1 SMP '")}, nil},
+		{"another kernel's", Facts{Name: "x", Kernel: kernel.Status{Release: "6.2"}, Info: &kernel.Info{Vermagic: "6.1 SMP "}, Said: said("x: version magic '6.1 SMP ' should be '6.2 SMP '")}, []string{"made-for-another-kernel proven"}},
+		{"two for the same", Facts{Name: "x", Said: said("x: exports duplicate symbol y (owned by z)")}, []string{"duplicate-symbol likely"}},
+		{"an install line", Facts{Name: "x", Said: said("modprobe: ERROR: Error running install command '/bin/false' for module x: retcode 1")}, []string{"blocked likely"}},
+		{"another's hash", Facts{Module: &trust.Module{SHA256: [32]byte{1}}, Said: said("Module hash 02 is blacklisted")}, nil},
 		{"expired", Facts{Verdict: expired, Failure: "EKEYREJECTED"}, []string{"errno possible", "expired proven"}},
 	} {
 		if got := ids(Diagnose(c.f)); !slices.Equal(got, c.want) {

@@ -119,6 +119,9 @@ func blocked(f Facts) (all []Finding) {
 		}
 		all = append(all, finding)
 	}
+	if lines := f.said(kernel.SaidInstall); len(lines) > 0 && len(all) == 0 {
+		all = append(all, Finding{ID: "blocked", Certainty: Likely, Concerns: You, Cause: "modprobe is told to run a command in its place, which failed", Evidence: quote(lines), Reference: "modprobe.d(5)"})
+	}
 	if lines := f.said(kernel.SaidForbidden); len(lines) > 0 && len(all) == 0 {
 		all = append(all, Finding{ID: "forbidden-at-boot", Certainty: Likely, Concerns: You, Cause: "the kernel was told at boot to refuse it: this is not about signatures", Evidence: quote(lines),
 			Reference: "Documentation/admin-guide/kernel-parameters.txt, module_blacklist"})

@@ -157,9 +157,13 @@ func forbidden(f Facts) []Finding {
 // madeForAnother is no question of signatures, and said so: the kernel looks at it after the signature.
 func madeForAnother(f Facts) []Finding {
 	lines := f.said(kernel.SaidVermagic)
-	if f.Info != nil { // a line may be about another build of the module
-		lines = slices.DeleteFunc(lines, func(s Said) bool { return s.Subject != f.Info.Vermagic })
+	if f.Info != nil { // a line may be about another build of the module, or of another boot
+		lines = slices.DeleteFunc(lines, func(s Said) bool {
+			release, _, _ := strings.Cut(s.Wanted, " ")
+			return s.Subject != f.Info.Vermagic || f.Kernel.Release != "" && release != f.Kernel.Release
+		})
 	}
+	structs := f.said(kernel.SaidStruct)
 	if f.Info == nil {
 		if f.InfoErr == nil {
 			return nil
@@ -178,8 +182,8 @@ func madeForAnother(f Facts) []Finding {
 		return one(finding)
 	case len(lines) > 0, other && !versions:
 		finding.Certainty = Proven
-	case other && f.Failure == "ENOEXEC":
-		finding.Certainty = Likely
+	case other && f.Failure == "ENOEXEC", len(structs) > 0:
+		finding.Certainty, finding.Evidence = Likely, quote(structs)
 	default:
 		return nil
 	}
@@ -193,7 +197,15 @@ func madeForAnother(f Facts) []Finding {
 
 // symbols: what the module calls is not there, or another version of it.
 func symbols(f Facts) []Finding {
-	lines := f.said(kernel.SaidSymbol)
+	if lines := f.said(kernel.SaidDuplicate); len(lines) > 0 {
+		found := Finding{ID: "duplicate-symbol", Certainty: Likely, Concerns: You, Evidence: quote(lines), Reference: "kernel/module/main.c, verify_exported_symbols",
+			Cause: "it exports what " + lines[0].Owner + " exports already, another driver for the same: this is not about signatures"}
+		if lines[0].Owner != "kernel" {
+			found.Ways = by(Remedy{Do: Unload, Modules: []string{lines[0].Owner}})
+		}
+		return one(found)
+	}
+	lines := f.said(kernel.SaidSymbol, kernel.SaidNamespace)
 	if len(lines) == 0 {
 		return nil
 	}
@@ -239,5 +251,6 @@ func unexplained(f Facts) []Finding {
 	if !known {
 		return nil
 	}
-	return one(Finding{ID: bareErrno, Certainty: Possible, Concerns: You, Cause: string(f.Failure) + ": " + cause, Reference: "kernel/module/main.c"})
+	return one(Finding{ID: bareErrno, Certainty: Possible, Concerns: You, Cause: string(f.Failure) + ": " + cause, Reference: "kernel/module/main.c",
+		Evidence: quote(f.said(kernel.SaidFormat, kernel.SaidAlgorithm, kernel.SaidELF, kernel.SaidRejected, kernel.SaidTrailer))})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -126,7 +127,7 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 
 // saidBy reads what was said: the log, and the line of the program that failed; read tells whether there was a log.
 func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read bool, err error) {
-	var lines []kernel.Line
+	var lines iter.Seq[kernel.Line] = func(func(kernel.Line) bool) {}
 	where := "kernel log"
 	read = true
 	switch path := c.String("log"); {
@@ -135,29 +136,31 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read 
 		if err != nil {
 			return nil, false, failed("--log: %w", err)
 		}
-		lines, where = kernel.ParseLog(string(data)), "standard input"
+		lines, where = kernel.Lines(string(data)), "standard input"
 	case path != "":
 		data, err := machine.ReadFile(path)
 		if err != nil {
 			return nil, false, failed("--log: %w", err)
 		}
-		lines, where = kernel.ParseLog(string(data)), path
+		lines, where = kernel.Lines(string(data)), path
 	case !s.elsewhere:
-		if lines, err = kernel.ReadWholeLog(); err != nil {
+		all, err := kernel.ReadWholeLog()
+		if err != nil {
 			e.missing("kernel log", restricted(err))
 			read = false
 		}
+		lines = slices.Values(all)
 	default:
 		read = false
 	}
-	for _, line := range lines {
+	for line := range lines {
 		if trouble, ok := kernel.ReadTrouble(line.Message); ok {
 			said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: fmt.Sprintf("%s, line %d", where, line.Number)})
 		}
 	}
 	if text := c.String("error"); c.IsSet("error") {
 		before := len(said)
-		for _, line := range kernel.ParseLog(text) {
+		for line := range kernel.Lines(text) {
 			if trouble, ok := kernel.ReadTrouble(line.Message); ok {
 				said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: "--error"})
 			}

@@ -131,12 +131,12 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 		case doctor.Unblock:
 			add(s.unblock(r, f)...)
 			loads = r.Path != commandLine
-		case doctor.LoadFirst:
+		case doctor.LoadFirst, doctor.Unload:
 			names := make([]string, len(r.Modules))
 			for i, name := range r.Modules {
-				names[i] = shellWord(name)
+				names[i] = argument(name)
 			}
-			add("sudo modprobe -a " + strings.Join(names, " "))
+			add(map[doctor.Action]string{doctor.LoadFirst: "sudo modprobe -a ", doctor.Unload: "sudo modprobe -r "}[r.Do] + strings.Join(names, " "))
 		}
 	}
 	if load := s.load(f); loads && len(fix.Commands) > 0 {
