@@ -47,8 +47,9 @@ func (m *Machine) Builds(release, name string) (builds []Build) {
 	return append(there, missing...)
 }
 
-// builtModules are the names that a dkms.conf gives its modules (dkms(8), BUILT_MODULE_NAME): all that is written plainly, and the package's own
-// name for what is not.
+// builtModules are the names that a dkms.conf gives its modules (dkms(8), BUILT_MODULE_NAME): those that are written plainly or as the
+// package's own name ($PACKAGE_NAME), which also is that of a package that gives none. Names with other variables, or with a shell's commands, are left
+// out: what DKMS would make of them is not guessed.
 func builtModules(text string) (names []string) {
 	settings := map[string]string{}
 	var built []string
@@ -81,10 +82,20 @@ func builtModules(text string) (names []string) {
 // Images are those of an initramfs for a release, absolute: where distributions put them.
 func (m *Machine) Images(release string) []string {
 	places := []string{"boot/initrd.img-" + release, "boot/initramfs-" + release + ".img", "boot/initrd-" + release, "lib/modules/" + release + "/initrd"}
-	if base, err := m.line("lib/modules/" + release + "/pkgbase"); err == nil && base == path.Base(base) { // Arch
+	if base := m.KernelPackage(release); base != "" { // Arch
 		places = append(places, "boot/initramfs-"+base+".img")
 	}
 	return m.existing(places)
+}
+
+// KernelPackage is the package of a release's kernel, as Arch's mkinitcpio goes by it (/lib/modules/RELEASE/pkgbase); empty where that is not there or is no
+// name of a package.
+func (m *Machine) KernelPackage(release string) string {
+	base, err := m.line("lib/modules/" + release + "/pkgbase")
+	if err != nil || strings.Trim(base, "abcdefghijklmnopqrstuvwxyz0123456789@._+-") != "" || strings.HasPrefix(base, "-") || strings.HasPrefix(base, ".") {
+		return ""
+	}
+	return base
 }
 
 // OpenImage opens an image that [Machine.Images] has found.

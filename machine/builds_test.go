@@ -15,6 +15,7 @@ func TestBuiltModules(t *testing.T) {
 		{"PACKAGE_NAME=v4l2loopback\nBUILT_MODULE_NAME[0]=\"$PACKAGE_NAME\"\n", []string{"v4l2loopback"}},
 		{"PACKAGE_NAME=nvidia\nBUILT_MODULE_NAME[0]=\"nvidia\"\nBUILT_MODULE_NAME[1]=\"nvidia-drm\"\n", []string{"nvidia", "nvidia_drm"}},
 		{"PACKAGE_NAME=a\nBUILT_MODULE_NAME[0]=\"$(ls)\"\nBUILT_MODULE_NAME[1]=../x\n", nil},
+		{"PACKAGE_NAME=a\nBUILT_MODULE_NAME[0]=\"${other}\"\nBUILT_MODULE_NAME[1]=b\n", []string{"b"}},
 		{"", nil},
 	} {
 		if got := builtModules(c.conf); !slices.Equal(got, c.want) {

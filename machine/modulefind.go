@@ -3,10 +3,8 @@ package machine
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"kkeys/kernel"
@@ -14,106 +12,134 @@ import (
 
 // Named is what modprobe has to go by for a module's name.
 type Named struct {
-	Release string
+	Alias   string       // the module that the name stands for, where that is another one; Chosen, Files and Builtin are that one's
 	Chosen  string       // the file that modprobe loads, by modules.dep; empty when that has none
 	Files   []ModuleFile // all of that name, in the order of their paths
 	Builtin bool         // it is part of the kernel itself (modules.builtin)
 	Rules   []Rule       // of modprobe.d that are about it
 }
 
-// Rule is a line of modprobe.d (modprobe.d(5)).
-type Rule struct {
-	File, Text string
-	Blocks     bool // it keeps the module from being loaded
-	ByItself   bool // it only keeps it from being loaded for a device that is found
+// ModuleTree is what modprobe has to go by for the modules of one release, read once for any number of names.
+type ModuleTree struct {
+	files   map[string][]ModuleFile
+	chosen  map[string]string // modules.dep
+	builtin map[string]string // modules.builtin
+	aliases map[string]string // modules.alias: plain names only
+	rules   []Rule            // of modprobe.d, about any module
 }
 
-// modprobeFolders are where kmod looks for configuration (libkmod.c, default_config_paths). A file in one hides those of its name in later ones.
-var modprobeFolders = []string{"etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"}
-
-// dependenciesMax bounds modules.dep and modules.builtin, in bytes.
+// dependenciesMax bounds modules.dep, modules.alias and modules.builtin, in bytes.
 const dependenciesMax = 64 << 20
 
-// FindModule looks a module up by its name, for a kernel of a release. Errors are those of [Machine.Modules]; what else cannot be read counts as not
-// there.
+// FindModule looks one module up by its name; see [Machine.ModuleTree] for the errors and [ModuleTree.Find] for the rest.
 func (m *Machine) FindModule(release, name string) (*Named, error) {
+	tree, err := m.ModuleTree(release)
+	if tree == nil {
+		return nil, err
+	}
+	return tree.Find(name), err
+}
+
+// ModuleTree lists the modules of a kernel's release, to look names up in it. Errors are those of [Machine.Modules], where it found nothing, and those of
+// files of modprobe.d, beside a tree without their lines; what else cannot be read counts as not there.
+func (m *Machine) ModuleTree(release string) (*ModuleTree, error) {
 	files, err := m.Modules(release)
 	if err != nil && len(files) == 0 {
 		return nil, err
 	}
-	named := &Named{Release: release}
+	t := &ModuleTree{files: map[string][]ModuleFile{}, chosen: map[string]string{}, builtin: map[string]string{}, aliases: map[string]string{}}
 	for _, file := range files {
-		if kernel.ModuleName(file.Path) == name {
-			named.Files = append(named.Files, file)
-		}
+		name := kernel.ModuleName(file.Path)
+		t.files[name] = append(t.files[name], file)
 	}
 	for _, top := range []string{"lib/modules/" + release, "usr/lib/modules/" + release} {
-		if text, err := m.read(top+"/modules.dep", dependenciesMax); err == nil && named.Chosen == "" {
-			named.Chosen = dependency(text, "/"+top, name)
+		for file, into := range map[string]map[string]string{"modules.dep": t.chosen, "modules.builtin": t.builtin} {
+			if text, err := m.read(top+"/"+file, dependenciesMax); err == nil {
+				dependencies(text, "/"+top, into)
+			}
 		}
-		if text, err := m.read(top+"/modules.builtin", dependenciesMax); err == nil {
-			named.Builtin = named.Builtin || dependency(text, "/"+top, name) != ""
+		if text, err := m.read(top+"/modules.alias", dependenciesMax); err == nil {
+			aliases(text, t.aliases)
 		}
 	}
-	named.Rules, err = m.modprobeRules(name)
-	return named, err
+	t.rules, err = m.modprobeRules()
+	return t, err
 }
 
-// dependency finds the file of a module in modules.dep (`path: paths it needs`) or modules.builtin (paths).
-func dependency(text []byte, top, name string) string {
+// dependencies reads modules.dep (`path: paths it needs`) or modules.builtin (paths); the first of a name counts.
+func dependencies(text []byte, top string, into map[string]string) {
 	for line := range bytes.Lines(text) {
 		file, _, _ := strings.Cut(strings.TrimSpace(string(line)), ":")
-		if kernel.ModuleName(file) != name {
+		name := kernel.ModuleName(file)
+		if _, had := into[name]; had || name == "" {
 			continue
 		}
-		if path.IsAbs(file) {
-			return file
+		if !path.IsAbs(file) {
+			file = top + "/" + file
 		}
-		return top + "/" + file
+		into[name] = file
 	}
-	return ""
 }
 
-// modprobeRules are the lines about a module in the files of modprobe.d.
-func (m *Machine) modprobeRules(name string) (rules []Rule, err error) {
-	var seen []string
-	for _, folder := range modprobeFolders {
-		files, err := m.names(folder)
-		if err != nil {
+// aliases reads modules.alias (`alias NAME MODULE`). Most are patterns of devices, which nobody asks for by name.
+func aliases(text []byte, into map[string]string) {
+	for line := range bytes.Lines(text) {
+		if bytes.ContainsAny(line, "*?[:") {
 			continue
 		}
-		slices.Sort(files)
-		for _, file := range files {
-			if !strings.HasSuffix(file, ".conf") || slices.Contains(seen, file) {
-				continue
+		if words := strings.Fields(string(line)); len(words) == 3 && words[0] == "alias" {
+			if name := kernel.ModuleName(words[1]); into[name] == "" {
+				into[name] = kernel.ModuleName(words[2])
 			}
-			seen = append(seen, file)
-			text, err := m.read(folder+"/"+file, 1<<20)
-			if err != nil {
-				return rules, fmt.Errorf("/%s/%s: %w", folder, file, err)
-			}
-			rules = append(rules, parseRules("/"+folder+"/"+file, string(text), name)...)
 		}
 	}
-	return rules, nil
 }
 
-func parseRules(file, text, name string) (rules []Rule) {
-	text = strings.ReplaceAll(text, "\\\n", " ")
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		if len(words) < 2 || strings.HasPrefix(words[0], "#") || kernel.ModuleName(words[1]) != name {
+// Find looks a module up by its name, with dashes or underscores, the way of kmod (libkmod-module.c, kmod_module_new_from_lookup): aliases of modprobe.d,
+// modules.dep, install commands, modules.alias, modules.builtin; the first that has the name counts, and what an alias names is no alias again. A file
+// of that name goes before modules.alias even where modules.dep lacks it. An install command that runs `modprobe -i OTHER` loads the other one, of which
+// no install command counts.
+func (t *ModuleTree) Find(name string) *Named {
+	name = kernel.ModuleName(name)
+	named := &Named{}
+	real, aliased := t.lookup(name)
+	named.Rules = t.about(real, aliased, false)
+	if other := installs(named.Rules); other != "" && other != real {
+		real, aliased = t.lookup(other)
+		named.Rules = append(named.Rules, t.about(real, aliased, true)...)
+	}
+	if real != name {
+		named.Alias = real
+	}
+	named.Files, named.Chosen = t.files[real], t.chosen[real]
+	named.Builtin = t.builtin[real] != ""
+	return named
+}
+
+// lookup gives the module that a name stands for, and whether an alias led to it.
+func (t *ModuleTree) lookup(name string) (real string, aliased bool) {
+	installed := false
+	for _, rule := range t.rules {
+		if rule.name == name && rule.alias != "" {
+			return rule.alias, true
+		}
+		installed = installed || rule.name == name && strings.HasPrefix(rule.Text, "install")
+	}
+	if real, is := t.aliases[name]; is && real != "" && t.chosen[name] == "" && len(t.files[name]) == 0 && !installed {
+		return real, true
+	}
+	return name, false
+}
+
+// about are the rules of modprobe.d about a module. To what an alias led, modprobe applies blacklist too (tools/modprobe.c,
+// KMOD_PROBE_APPLY_BLACKLIST_ALIAS_ONLY); install commands do not count for a module that one loads itself.
+func (t *ModuleTree) about(name string, aliased, installed bool) (rules []Rule) {
+	for _, rule := range t.rules {
+		if rule.name != name || rule.alias != "" || installed && strings.HasPrefix(rule.Text, "install") {
 			continue
 		}
-		rule := Rule{File: file, Text: strings.TrimSpace(line)}
-		switch words[0] {
-		case "blacklist":
-			rule.ByItself = true
-		case "install":
-			rule.Blocks = slices.Contains([]string{"/bin/true", "/bin/false", "/usr/bin/true", "/usr/bin/false", ":", "true", "false"}, words[len(words)-1])
-		case "options", "softdep":
-		default:
-			continue
+		if aliased && rule.ByItself {
+			rule.Blocks, rule.ByItself = true, false
 		}
 		rules = append(rules, rule)
 	}
@@ -130,4 +156,10 @@ func (m *Machine) Free(name string) bool {
 func (m *Machine) HasFolder(name string) bool {
 	info, err := fs.Stat(m.Files, m.below(name))
 	return err == nil && info.IsDir()
+}
+
+// HasFile tells whether a file is there.
+func (m *Machine) HasFile(name string) bool {
+	info, err := fs.Stat(m.Files, m.below(name))
+	return err == nil && info.Mode().IsRegular()
 }
