@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -15,7 +16,7 @@ func family(d kernel.Distribution) string {
 	for _, id := range append([]string{d.ID}, strings.Fields(d.Like)...) {
 		switch {
 		case id == "debian", id == "ubuntu":
-			return "debian"
+			return id
 		case slices.Contains([]string{"fedora", "rhel", "centos"}, id):
 			return "fedora"
 		case id == "suse", id == "sles", strings.HasPrefix(id, "opensuse"):
@@ -27,10 +28,38 @@ func family(d kernel.Distribution) string {
 	return ""
 }
 
-// per are commands by family; RELEASE stands for the kernel's.
+// per are commands by family; Ubuntu's are Debian's where it has none of its own. RELEASE stands for the kernel's, FLAVOUR and PACKAGE for what is in
+// its packages' names. Nothing where such a name is not known, nor where the system is an image that no package manager changes (ostree).
 func (s *session) per(f doctor.Facts, commands map[string]string) string {
-	return strings.ReplaceAll(commands[family(f.Kernel.Distribution)], "RELEASE", shellWord(f.Kernel.Release))
+	own := family(f.Kernel.Distribution)
+	command, known := commands[own]
+	if own == "ubuntu" && !known {
+		command = commands["debian"]
+	}
+	var names []string
+	for _, n := range [][2]string{{"RELEASE", f.Kernel.Release}, {"FLAVOUR", flavour(f.Kernel.Release)}, {"PACKAGE", s.machine.KernelPackage(f.Kernel.Release)}} {
+		if strings.Contains(command, n[0]) && n[1] == "" {
+			return ""
+		}
+		names = append(names, n[0], shellWord(n[1]))
+	}
+	if s.machine.HasFile("run/ostree-booted") {
+		return ""
+	}
+	return strings.NewReplacer(names...).Replace(command)
 }
+
+// flavour ends a release of SUSE's: default in 6.4.0-150600.21-default (kernel-FLAVOUR is the package); empty where none does.
+func flavour(release string) string {
+	parts := strings.Split(release, "-")
+	last := parts[len(parts)-1]
+	if len(parts) < 3 || !flavours.MatchString(last) {
+		return ""
+	}
+	return last
+}
+
+var flavours = regexp.MustCompile(`^(64kb|[a-z][a-z0-9_]*)$`)
 
 // headers brings what modules are built against, where it is not there; of a recorded machine nobody knows.
 func (s *session) headers(f doctor.Facts) string {
@@ -38,7 +67,7 @@ func (s *session) headers(f doctor.Facts) string {
 		return ""
 	}
 	return s.per(f, map[string]string{"debian": "sudo apt-get install linux-headers-RELEASE", "fedora": "sudo dnf install kernel-devel-RELEASE",
-		"suse": "sudo zypper install kernel-default-devel", "arch": "sudo pacman -S linux-headers"})
+		"suse": "sudo zypper install kernel-FLAVOUR-devel", "arch": "sudo pacman -S PACKAGE-headers"})
 }
 
 // rebuild brings a module for the running kernel.
@@ -66,30 +95,55 @@ func (s *session) renew(f doctor.Facts) string {
 // plain are names and words that need no care in a regular expression.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_=,-]+$`)
 
-// unblock takes out a line of modprobe.d, or a word of the kernel's command line. A file of the distribution's is covered by one of its name in
+// unblock takes out a line of modprobe.d, or a name of the kernel's command line. A file of the distribution's is covered by one of its name in
 // /etc, in which the line is taken out (modprobe.d(5)).
 func (s *session) unblock(r doctor.Remedy, f doctor.Facts) (commands []string) {
 	if r.Path == commandLine {
-		if word := strings.ReplaceAll(r.Text, "modprobe.blacklist", "modprobe_blacklist"); !plain.MatchString(word) {
-			return nil
-		}
-		return []string{s.per(f, map[string]string{"debian": "sudo sed -i 's/ *" + strings.ReplaceAll(r.Text, ".", `\.`) + "//' /etc/default/grub", "fedora": "sudo grubby --update-kernel=ALL --remove-args=" + r.Text}),
-			s.per(f, map[string]string{"debian": "sudo update-grub"}), s.per(f, map[string]string{"debian": boot, "fedora": boot})}
+		return s.unblockAtBoot(r.Text, f)
 	}
-	words := strings.Fields(r.Text)
-	if len(words) < 2 || !plain.MatchString(words[0]) || !plain.MatchString(words[1]) {
+	file, words := r.Path, append(strings.Fields(r.Text), "", "")
+	named := plain.MatchString(words[0]) && plain.MatchString(words[1])
+	first, last := s.machine.RuleLines(r.Path, r.Text)
+	if !named && first == 0 {
 		return nil
 	}
-	file := r.Path
 	if !strings.HasPrefix(file, "/etc/") {
 		file = "/etc/modprobe.d/" + path.Base(r.Path)
 		commands = append(commands, "sudo cp "+argument(r.Path)+" "+argument(file))
 	}
+	if last > first || !named { // a line that is continued is all commented out, by the numbers
+		return append(commands, fmt.Sprintf("sudo sed -i '%d,%ds/^/#/' %s", first, last, argument(file)))
+	}
 	return append(commands, "sudo sed -i '/^[[:space:]]*"+words[0]+"[[:space:]][[:space:]]*"+words[1]+"\\([[:space:]]\\|$\\)/s/^/#/' "+argument(file))
 }
 
-// reinstallKernel brings back the files of the kernel's package.
+// unblockAtBoot takes the module's name out of a list on the kernel's command line (module_blacklist=nouveau,tree), and the word where nothing else is
+// in it.
+func (s *session) unblockAtBoot(word string, f doctor.Facts) []string {
+	key, list, _ := strings.Cut(word, "=")
+	if key = strings.ReplaceAll(key, ".", `\.`); !plain.MatchString(strings.ReplaceAll(key, `\.`, "")) || !plain.MatchString(list) {
+		return nil
+	}
+	kept := slices.DeleteFunc(strings.Split(list, ","), func(n string) bool { return kernel.ModuleName(n) == f.Name })
+	if len(kept) > strings.Count(list, ",") { // it is in the list by another name
+		return nil
+	}
+	edit, add := "s/ *"+key+"="+list+`\([^A-Za-z0-9_,-]\|$\)/\1/g`, ""
+	if len(kept) > 0 {
+		rest := "=" + strings.Join(kept, ",")
+		edit = "s/" + key + "=" + list + `\([^A-Za-z0-9_,-]\|$\)/` + key + rest + `\1/g`
+		add = " --args=" + strings.ReplaceAll(key, `\.`, ".") + rest
+	}
+	return []string{s.per(f, map[string]string{"debian": "sudo sed -i '" + edit + "' /etc/default/grub", "fedora": "sudo grubby --update-kernel=ALL --remove-args=" + word + add}),
+		s.per(f, map[string]string{"debian": "sudo update-grub"}), s.per(f, map[string]string{"debian": boot, "fedora": boot})}
+}
+
+// reinstallKernel brings back the files of the kernel's package that has the modules. Ubuntu's are in two, of which the second need not be there.
 func (s *session) reinstallKernel(f doctor.Facts) string {
-	return s.per(f, map[string]string{"debian": "sudo apt-get install --reinstall linux-image-RELEASE", "fedora": "sudo dnf reinstall kernel-modules-RELEASE kernel-modules-core-RELEASE",
-		"suse": "sudo zypper install --force kernel-default", "arch": "sudo pacman -S linux"})
+	extra := ""
+	if s.machine.HasFile("var/lib/dpkg/info/linux-modules-extra-" + f.Kernel.Release + ".list") {
+		extra = " linux-modules-extra-RELEASE"
+	}
+	return s.per(f, map[string]string{"debian": "sudo apt-get install --reinstall linux-image-RELEASE", "ubuntu": "sudo apt-get install --reinstall linux-modules-RELEASE" + extra,
+		"fedora": "sudo dnf reinstall kernel-modules-RELEASE kernel-modules-core-RELEASE", "suse": "sudo zypper install --force kernel-FLAVOUR", "arch": "sudo pacman -S PACKAGE"})
 }
