@@ -43,7 +43,6 @@ type Facts struct {
 	// Failure is what loading the module gave.
 	Failure kernel.Errno
 	Builtin bool // the kernel has it without a file
-	Loaded  bool // it is loaded now
 	Blocks  []Block
 	Chosen  string   // the file that modules.dep has for the name; empty when none, or where a file was named
 	Others  []string // other files of that name

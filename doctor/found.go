@@ -46,7 +46,8 @@ func notFound(f Facts) []Finding {
 		return nil
 	}
 	absent := "no file of that name below /lib/modules/" + f.Kernel.Release
-	for _, build := range f.Builds {
+	if len(f.Builds) > 0 {
+		build := f.Builds[0]
 		finding := Finding{ID: "not-built", Certainty: Proven, Concerns: You, Cause: fmt.Sprintf("%s has its source, %s, and has not built it for kernel %s", build.Tool, build.Package, f.Kernel.Release),
 			Evidence: []string{absent}, Ways: by(Remedy{Do: BuildModule, Path: build.Package, Tool: build.Tool})}
 		if build.File != "" {
@@ -108,7 +109,7 @@ func blocked(f Facts) (all []Finding) {
 		case b.ByItself:
 			finding.ID, finding.Cause = "not-by-itself", "it is not loaded by itself when its device is found; modprobe loads it by its name"
 			finding.Certainty = Possible
-			if f.Failure == "" && !f.Loaded {
+			if f.Failure == "" {
 				finding.Certainty = Likely
 			}
 		}
@@ -119,7 +120,8 @@ func blocked(f Facts) (all []Finding) {
 		}
 		all = append(all, finding)
 	}
-	if lines := f.said(kernel.SaidInstall); len(lines) > 0 && len(all) == 0 {
+	lines := slices.DeleteFunc(f.said(kernel.SaidInstall), func(s Said) bool { return !nothing[s.Subject] }) // other commands load it in the end
+	if len(lines) > 0 && len(all) == 0 {
 		all = append(all, Finding{ID: "blocked", Certainty: Likely, Concerns: You, Cause: "modprobe is told to run a command in its place, which failed", Evidence: quote(lines), Reference: "modprobe.d(5)"})
 	}
 	if lines := f.said(kernel.SaidForbidden); len(lines) > 0 && len(all) == 0 {
@@ -128,6 +130,9 @@ func blocked(f Facts) (all []Finding) {
 	}
 	return all
 }
+
+// nothing are the commands that people give to modprobe in place of a module.
+var nothing = map[string]bool{"/bin/false": true, "/bin/true": true, "/usr/bin/false": true, "/usr/bin/true": true}
 
 // incapable: before anything else the kernel asks whether the caller may load modules (may_init_module, kernel/module/main.c).
 func incapable(f Facts) []Finding {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -67,13 +66,19 @@ func (s *session) factsOf(arg string, p proof, common trust.Facts, document *tru
 
 // byName finds and reads the module of a name that belongs to the kernel.
 func (s *session) byName(f *doctor.Facts, e *envelope) ([]byte, error) {
-	named, err := s.machine.FindModule(f.Kernel.Release, f.Name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
-		e.missing("modules", err)
-		return nil, nil
-	case err != nil:
-		return nil, failed("%w", err)
+	if s.tree == nil {
+		tree, err := s.machine.ModuleTree(f.Kernel.Release)
+		if err != nil {
+			e.missing("modules", err)
+		}
+		if tree == nil {
+			return nil, nil
+		}
+		s.tree = tree
+	}
+	named := s.tree.Find(f.Name)
+	if named.Alias != "" {
+		f.Name = named.Alias
 	}
 	f.Builtin, f.Searched, f.Chosen, f.Blocks = named.Builtin, true, named.Chosen, blocks(named.Rules, f.Kernel.CommandLine, f.Name)
 	if len(named.Files) == 0 {

@@ -23,11 +23,12 @@ type session struct {
 	color   bool
 	// elsewhere: the machine is a recording or a folder, so that being root here helps nothing.
 	elsewhere bool
-	compact   bool            // JSON documents stand on a line each
-	recording bool            // a snapshot: nothing can be written
-	known     []machine.Found // see certificates
-	unshown   string          // what follows when the report cannot be written
-	code      int             // set by finish
+	compact   bool                // JSON documents stand on a line each
+	recording bool                // a snapshot: nothing can be written
+	known     []machine.Found     // see certificates
+	tree      *machine.ModuleTree // see byName
+	unshown   string              // what follows when the report cannot be written
+	code      int                 // set by finish
 	done      bool
 }
 
