@@ -6,6 +6,7 @@ import (
 )
 
 func TestReadTrouble(t *testing.T) {
+	seen := make([]bool, len(patterns))
 	for _, c := range []struct {
 		line string
 		want Trouble
@@ -102,12 +103,24 @@ func TestReadTrouble(t *testing.T) {
 		{"bash: modprobe: ERROR: could not insert 'x': Operation not permitted", Trouble{Kind: SaidNotInserted, Program: "modprobe", Module: "x", Errno: "EPERM"}},
 		{"sudo: modprobe: ERROR: could not insert 'x': Operation not permitted", Trouble{Kind: SaidNotInserted, Program: "modprobe", Module: "x", Errno: "EPERM"}},
 		{"bash: line 1: insmod: ERROR: could not insert module x.ko: Bad message", Trouble{Kind: SaidNotInserted, Program: "insmod", Module: "x.ko", Errno: "EBADMSG"}},
+		{"ima: impossible to appraise a module without a file descriptor. sig_enforce kernel parameter might help", Trouble{Kind: SaidIMA}},
 		{"Key was rejected by service", Trouble{Kind: SaidNotInserted, Errno: "EKEYREJECTED"}},
 		{"Required key not available", Trouble{Kind: SaidNotInserted, Errno: "ENOKEY"}},
 	} {
 		if got, ok := ReadTrouble(c.line); !ok || got != c.want {
 			t.Errorf("%s\n%+v, want %+v", c.line, got, c.want)
 		}
+		for i, p := range patterns {
+			seen[i] = seen[i] || p.is.MatchString(withoutHead(c.line))
+		}
+	}
+	for i, p := range patterns {
+		if !seen[i] {
+			t.Errorf("no line for %s", p.is)
+		}
+	}
+	if len(marks) > 32 {
+		t.Errorf("%d marks", len(marks))
 	}
 	for _, line := range []string{
 		"", "usb 1-1: new high-speed USB device", "dummy: loading out-of-tree module taints kernel.", "someone: Loading of unsigned module is rejected, he said",
