@@ -12,6 +12,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/evidence"
+	"kkeys/kernel"
 	"kkeys/mok"
 )
 
@@ -115,6 +116,97 @@ func TestAllows(t *testing.T) {
 	} {
 		if got := c.policy.allows(f, Store{Name: c.store}, Key{KeyID: "aa", Certificates: c.found}); got != c.want {
 			t.Errorf("%s: %v", c.why, got)
+		}
+	}
+}
+
+// Certificates by strength, age and succession.
+func TestCertificates(t *testing.T) {
+	now := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	number := func(n int) *int { return &n }
+	word := func(s string) *string { return &s }
+	at := func(days int) *time.Time { end := now.AddDate(0, 0, days); return &end }
+	good := certs.Details{SHA256: "11", KeyID: "aa", Subject: "CN=a", Issuer: "CN=a", Algorithm: "rsa", KeyBits: number(4096), SignatureHash: word("sha256"), NotAfter: at(31)}
+	with := func(change func(*certs.Details)) certs.Details {
+		d := good
+		change(&d)
+		return d
+	}
+	for _, c := range []struct {
+		why, id string
+		details certs.Details
+		want    Result
+	}{
+		{"strong", "KK-KEY-005", good, Pass},
+		{"short", "KK-KEY-005", with(func(d *certs.Details) { d.KeyBits = number(1024) }), Fail},
+		{"as short as may be", "KK-KEY-005", with(func(d *certs.Details) { d.KeyBits = number(2048) }), Pass},
+		{"a short curve", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits, d.Curve = "ecdsa", number(192), word("P-192") }), Fail},
+		{"a curve", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits, d.Curve = "ecdsa", number(384), word("P-384") }), Pass},
+		{"an unknown kind", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits = "1.2.3", nil }), Unknown},
+		{"sha1, its own", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash = word("sha1") }), Pass},
+		{"sha1, another's", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash, d.Issuer = word("sha1"), "CN=b" }), Warn},
+		{"long enough", "KK-KEY-006", good, Pass},
+		{"not long enough", "KK-KEY-006", with(func(d *certs.Details) { d.NotAfter = at(29) }), Warn},
+		{"expired", "KK-KEY-006", with(func(d *certs.Details) { d.NotAfter = at(-1) }), Warn},
+		{"no date", "KK-KEY-006", with(func(d *certs.Details) { d.NotAfter = nil }), Unknown},
+	} {
+		f := Facts{Now: now, Stores: []Store{{Name: "mok", Kind: Shim, Keys: []Key{{KeyID: "aa", Certificates: []certs.Details{c.details}}}}}}
+		if got := Run(f, DefaultPolicy(), c.id).Checks[0]; got.Result != c.want {
+			t.Errorf("%s %s: %s, want %s", c.id, c.why, got.Result, c.want)
+		}
+		f.Stores[0].Name = "mokx" // what is refused may be weak
+		if got := Run(f, DefaultPolicy(), c.id).Checks[0]; got.Result != NotApplicable {
+			t.Errorf("%s %s, refused: %s", c.id, c.why, got.Result)
+		}
+	}
+	old := Key{KeyID: microsoft[0].keyID}
+	fresh := Key{KeyID: "81aa6b3244c935bce0d6628af39827421e32497d", Certificates: []certs.Details{{CommonName: word("Microsoft UEFI CA 2023")}}}
+	for want, keys := range map[Result][]Key{Warn: {old}, Pass: {old, fresh}, NotApplicable: {fresh}} {
+		f := Facts{EFI: true, Stores: []Store{{Name: "db", Kind: Firmware, Keys: keys}, {Name: "KEK", Kind: Firmware}}}
+		if got := Run(f, DefaultPolicy(), "KK-SB-004").Checks[0]; got.Result != want {
+			t.Errorf("successors of %+v: %s, want %s", keys, got.Result, want)
+		}
+	}
+}
+
+// What dbx revokes must be on .blacklist, in the form that the kernel gives it.
+func TestEffective(t *testing.T) {
+	revoked := Key{Name: "bad", KeyID: "bb", Description: "bad: bb"}
+	for _, c := range []struct {
+		why       string
+		dbx, ring Store
+		secure    evidence.Answer
+		config    string // CONFIG_SYSTEM_REVOCATION_LIST
+		want      Result
+	}{
+		{"all hashes", Store{Hashes: []string{"bin:11"}}, Store{Hashes: []string{"bin:22", "bin:11"}}, evidence.Yes, "", Pass},
+		{"one is missing", Store{Hashes: []string{"bin:11", "bin:33"}}, Store{Hashes: []string{"bin:11"}}, evidence.Yes, "", Fail},
+		{"hashes of certificates are nothing", Store{Hashes: []string{"tbs:11"}}, Store{}, evidence.Yes, "", NotApplicable},
+		{"no keyring", Store{Hashes: []string{"bin:11"}}, Store{Absent: true}, evidence.Yes, "", Fail},
+		{"keyring unseen", Store{Hashes: []string{"bin:11"}}, Store{Err: errors.New("root only")}, evidence.Yes, "", Unknown},
+		{"list unseen", Store{Err: errors.New("denied")}, Store{}, evidence.Yes, "", Unknown},
+		{"a certificate, kept", Store{Keys: []Key{revoked}}, Store{Keys: []Key{{Description: "bad: bb"}}}, evidence.Yes, "y", Pass},
+		{"a certificate, not kept", Store{Keys: []Key{revoked}}, Store{}, evidence.Yes, "y", Fail},
+		{"a certificate, none is kept", Store{Keys: []Key{revoked}}, Store{}, evidence.Yes, "n", Warn},
+		{"a certificate, nobody knows", Store{Keys: []Key{revoked}}, Store{}, evidence.Yes, "", Unknown},
+		{"Secure Boot is off", Store{Hashes: []string{"bin:11"}}, Store{}, evidence.No, "", Fail},
+	} {
+		c.dbx.Name, c.ring.Name, c.ring.Kind = "dbx", ".blacklist", Keyring
+		f := Facts{EFI: true, Stores: []Store{c.dbx, c.ring}, Firmware: mok.State{SecureBoot: evidence.Reading{Answer: c.secure}}}
+		if c.config != "" {
+			f.Kernel.Config = kernel.Config{"SYSTEM_REVOCATION_LIST": c.config}
+		}
+		if got := Run(f, DefaultPolicy(), "KK-REV-002").Checks[0]; got.Result != c.want {
+			t.Errorf("%s: %s, want %s: %s", c.why, got.Result, c.want, got.Evidence)
+		}
+		c.dbx.Name = "mokx"
+		f.Stores[0] = c.dbx
+		want := c.want
+		if c.secure == evidence.No && c.dbx.Err == nil { // the kernel does not look at it then
+			want = NotApplicable
+		}
+		if got := Run(f, DefaultPolicy(), "KK-REV-002").Checks[0]; got.Result != want {
+			t.Errorf("MOKX, %s: %s, want %s: %s", c.why, got.Result, want, got.Evidence)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 
+	"kkeys/audit"
 	"kkeys/certs"
 	"kkeys/efivars"
 	"kkeys/keyring"
@@ -73,6 +74,8 @@ var outcomes = []outcome{
 	{efivars.ErrBusy, "busy", exitFailed, ""},
 	{certs.ErrPrivateKey, "private-key", exitFailed, ""},
 	{certs.ErrConfig, "config", exitFailed, ""},
+	{audit.ErrPolicy, "policy", exitFailed, ""},
+	{audit.ErrBaseline, "baseline", exitFailed, ""},
 }
 
 var (
