@@ -120,6 +120,15 @@ func TestAllows(t *testing.T) {
 	}
 }
 
+// Where no file of a module could be looked at, that is one thing that is unknown; what the kernel itself says of a module still counts.
+func TestLoadedWithoutFiles(t *testing.T) {
+	f := Facts{Loaded: []Loaded{{"one", ""}, {"two", "O"}, {"three", "OE"}}, Trees: []Tree{{Release: "1", Running: true, Err: errors.New("no folder")}}}
+	got := Run(f, DefaultPolicy(), LoadedID).Checks[0]
+	if len(got.Subjects) != 2 || got.Subjects[0].Name != "three" || got.Result != Fail || got.Subjects[1].Name != "" || !strings.Contains(got.Subjects[1].Evidence, "2 loaded modules could not be looked at: no folder") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Certificates by strength, age and succession.
 func TestCertificates(t *testing.T) {
 	now := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)

@@ -118,23 +118,28 @@ func loadedModules(f Facts, p Policy) outcome {
 		}
 	}
 	var subjects []Subject
+	unseen := 0
 	for _, loaded := range f.Loaded {
-		result, why := loaded.judge(f, p, files[loaded.Name], unread)
-		if result != Pass {
+		result, why := loaded.judge(f, p, files[loaded.Name])
+		switch {
+		case result == Unknown && len(files) == 0 && unread != nil:
+			unseen++
+		case result != Pass:
 			subjects = append(subjects, Subject{Name: loaded.Name, Result: result, Evidence: why})
 		}
+	}
+	if unseen > 0 {
+		subjects = append(subjects, Subject{Result: Unknown, Evidence: fmt.Sprintf("the files of %d loaded modules could not be looked at: %s", unseen, unread)})
 	}
 	return of(subjects, fmt.Sprintf("%d modules are loaded, all signed by an allowed key", len(f.Loaded)))
 }
 
-func (l Loaded) judge(f Facts, p Policy, files []Module, unread error) (Result, string) {
+func (l Loaded) judge(f Facts, p Policy, files []Module) (Result, string) {
 	switch {
 	case strings.Contains(l.Taint, "E"):
 		return Fail, "the kernel loaded it without a trusted signature (taint E)"
 	case strings.Contains(l.Taint, "F"):
 		return Fail, "it was loaded by force (taint F)"
-	case len(files) == 0 && unread != nil:
-		return Unknown, "its file could not be looked for: " + unread.Error()
 	case len(files) == 0:
 		return Unknown, "no file of its name is installed" + outside(l)
 	}
