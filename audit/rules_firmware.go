@@ -222,7 +222,8 @@ func (f Facts) revoked(list Store, ring *Store, listed *int) (subjects []Subject
 		find(Fail, "%d of %d hashes are not on .blacklist: they count from the next boot", missing, len(bin))
 	}
 	if len(keys) > 0 && built.Answer != evidence.Yes {
-		find(map[evidence.Answer]Result{evidence.No: Warn, evidence.Unknown: Unknown}[built.Answer], "%s of certificates: %s", entries(len(keys)), orElse(built.Evidence, "whether this kernel keeps them is not known"))
+		why := orElse(built.Evidence, "whether this kernel keeps them is not known")
+		find(map[evidence.Answer]Result{evidence.No: Warn, evidence.Unknown: Unknown}[built.Answer], "%s of certificates: %s", entries(len(keys)), why)
 		return subjects
 	}
 	for _, k := range keys {

@@ -25,7 +25,8 @@ var table []rule
 
 func init() {
 	table = []rule{
-		{"KK-SB-001", "Secure Boot is on", High, []string{"ANSSI-BP-028 R3", "CCE-86748-1", "ISM-1745", "NIST 800-53 SI-7(9)", "fwupd org.fwupd.hsi.Uefi.SecureBoot", "lynis BOOT-5116"}, false, secureBoot},
+		{"KK-SB-001", "Secure Boot is on", High, []string{"ANSSI-BP-028 R3", "CCE-86748-1", "ISM-1745", "NIST 800-53 SI-7(9)", "fwupd org.fwupd.hsi.Uefi.SecureBoot",
+			"lynis BOOT-5116"}, false, secureBoot},
 		{"KK-SB-002", "The firmware is not in setup mode", High, []string{"ANSSI-BP-028 R4", "fwupd org.fwupd.hsi.Uefi.Pk"}, false, setupMode},
 		{"KK-SB-003", "shim checks what it starts", High, []string{"ANSSI-BP-028 R3", "NIST 800-53 SI-7(9)"}, false, validation},
 		{"KK-SB-004", "Microsoft's certificates of 2011 have their successors beside them", Medium, []string{"fwupd org.fwupd.hsi.Uefi.Db"}, false, successors},

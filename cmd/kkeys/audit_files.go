@@ -70,5 +70,6 @@ func (s *session) sayRecorded(path string, b audit.Baseline) {
 	for _, store := range b.Stores {
 		keys += len(store.Keys)
 	}
-	s.say("%s: baseline of %s in %s and the results of %s", printable.Text(path), count(keys, "key", "keys"), count(len(b.Stores), "store", "stores"), count(len(b.Checks), "check", "checks"))
+	s.say("%s: baseline of %s in %s and the results of %s", printable.Text(path), count(keys, "key", "keys"), count(len(b.Stores), "store", "stores"),
+		count(len(b.Checks), "check", "checks"))
 }

@@ -26,7 +26,7 @@ func (s *session) runFleet(dir string, a auditing) error {
 	}
 	s.done = true
 	if others > 0 {
-		s.warn(fmt.Sprintf("%s: %s no name that ends in %s and %s not looked at", dir, count(others, "file has", "files have"), snapshotSuffix, map[bool]string{true: "was", false: "were"}[others == 1]))
+		s.warn(fmt.Sprintf("%s: not looked at, since the name does not end in %s: %s", dir, snapshotSuffix, count(others, "file", "files")))
 	}
 	type told struct {
 		document *auditDocument

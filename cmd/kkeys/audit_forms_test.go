@@ -261,7 +261,7 @@ func TestAuditSnapshots(t *testing.T) {
 		t.Errorf("%q, want %q", files, want)
 	}
 	got := auditOn(t, auditDay, nil, "audit", "--snapshots", dir)
-	if n := strings.Count(got.out, "\n"); got.code != exitFailed || n != 1+5+1 || !strings.Contains(got.err, "1 file has no name that ends in .kks") || strings.Count(got.err, "kkeys: error: ") != 3 {
+	if n := strings.Count(got.out, "\n"); got.code != exitFailed || n != 1+5+1 || !strings.Contains(got.err, "the name does not end in .kks: 1 file") || strings.Count(got.err, "kkeys: error: ") != 3 {
 		t.Errorf("%d lines\n%s%s", n, got.out, got.err)
 	}
 	if got := auditOn(t, auditDay, nil, "audit", "--snapshots", filepath.Join(dir, "nowhere"), "--json"); got.code != exitFailed || validate("audit", []byte(got.out)) != nil {
