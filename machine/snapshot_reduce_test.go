@@ -230,3 +230,14 @@ func TestReduceBootEntry(t *testing.T) {
 		}
 	}
 }
+
+// Of the loaded modules names and taints are kept, no sizes, users and addresses.
+func TestReduceModules(t *testing.T) {
+	got, err := reduceModules(strings.NewReader("nvidia 56823808 1 nvidia_modeset, Live 0xffffffffc1200000 (POE)\next4 12345 1 - Live 0xffffffffc0000000\n"))
+	if want := "nvidia 0 0 - Live 0x0 (POE)\next4 0 0 - Live 0x0\n"; err != nil || string(got) != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	if got, err := reduceModules(strings.NewReader("no modules\n")); err == nil || got != nil {
+		t.Errorf("%q", got)
+	}
+}

@@ -89,7 +89,7 @@ func (s *session) audit() *cli.Command {
 			&cli.StringFlag{Name: "baseline", Usage: "report what has changed since the baseline in `FILE`"},
 			&cli.StringFlag{Name: "record-baseline", Usage: "write what the machine trusts now to `FILE`, in place of what is there"},
 			&cli.StringFlag{Name: "format", Usage: "`FORM` of what is written: table, json, nagios, prometheus or sce", Value: "table"},
-			&cli.StringFlag{Name: "output", Usage: "with --format prometheus: write `FILE`.prom at once and whole, for node_exporter's textfile collector"},
+			&cli.StringFlag{Name: "output", Usage: "with --format prometheus: write `FILE`, named *.prom, whole or not at all, for the textfile collector of node_exporter"},
 			&cli.StringSliceFlag{Name: "check", Usage: "make only the check of this `ID`; may be repeated"},
 			&cli.StringSliceFlag{Name: "kernel", Usage: "also the installed modules of the kernel of this `RELEASE`; may be repeated"},
 			&cli.StringFlag{Name: "snapshots", Usage: "audit each machine recorded in `DIR` and below it: *.kks"},
