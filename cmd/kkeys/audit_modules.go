@@ -64,7 +64,7 @@ func (s *session) auditTree(release string) (tree audit.Tree, found []machine.Fo
 		return tree, nil
 	}
 	document := &verifyDocument{}
-	v := &verifiers{session: s, release: release, ofKernel: true, lacks: map[string]error{}}
+	v := &verifiers{session: s, release: release, ofKernel: true, wide: true, lacks: map[string]error{}}
 	err := v.verify(nil, document, func(processors turns) ([]signature, error) { return s.allOf(release, processors, document) })
 	if err != nil {
 		tree.Err = err
@@ -80,7 +80,7 @@ func (s *session) auditTree(release string) (tree audit.Tree, found []machine.Fo
 	}
 	tree.Modules = make([]audit.Module, len(document.Modules))
 	for i, d := range document.Modules {
-		tree.Modules[i] = d.audited(v.all)
+		tree.Modules[i] = d.audited(v)
 	}
 	return tree, v.found
 }
@@ -91,8 +91,9 @@ var states = map[string]audit.State{
 	"refused": audit.Untrusted, "unsupported": audit.Unverified, "unreadable": audit.Unverified,
 }
 
-// audited is a module's result. A key that is not known may be one that the kernel has, where not all of its keys were seen.
-func (d verifiedDocument) audited(allKeys bool) audit.Module {
+// audited is a module's result. A key that is not known may be one that the kernel has, where not all of its keys were seen; and one that is known may be
+// in a keyring that the kernel does not ask.
+func (d verifiedDocument) audited(v *verifiers) audit.Module {
 	m := audit.Module{Path: d.Path, Name: kernel.ModuleName(d.Path), State: states[d.Result]}
 	if d.Detail != nil {
 		m.Detail = *d.Detail
@@ -105,12 +106,26 @@ func (d verifiedDocument) audited(allKeys bool) audit.Module {
 		if d.Signer != nil {
 			m.Detail += ": " + d.Signer.String()
 		}
-		if !allKeys {
+		if !v.all {
 			m.State = audit.Unverified
 		}
 	}
 	if d.SignedBy != nil {
 		m.KeyID, m.SHA256 = d.SignedBy.KeyID, d.SignedBy.SHA256
+		if m.State == audit.Valid && v.unsure(m.SHA256) {
+			m.State, m.Detail = audit.Unverified, "signed by key "+m.KeyID+", of which it is not known whether the kernel asks its keyring"
+		}
 	}
 	return m
+}
+
+// unsure tells of a certificate that it is in no keyring which is known to be consulted.
+func (v *verifiers) unsure(sha256 string) bool {
+	for c, details := range v.details {
+		if details.SHA256 == sha256 {
+			sure, inKeyring := v.sure[string(c.Raw)]
+			return inKeyring && !sure
+		}
+	}
+	return false
 }

@@ -166,7 +166,22 @@ key_id = "a92902398e16c49778cd90f99e4f9ae17c55af53"
 		{"the file of a loaded module is unsigned", withModules(driver, map[string][]byte{"extra/driver.ko": b.plain()}), policy, audit.LoadedID, audit.Fail, "driver", "not signed"},
 		{"one of two files is", withModules(driver, map[string][]byte{"extra/driver.ko": good, "updates/driver.ko": b.plain()}), policy, audit.LoadedID, audit.Fail, "driver", "updates/driver.ko: not signed"},
 		{"a loaded module without a file", withModules("other 1 0 - Live 0x0 (O)\n", map[string][]byte{"extra/driver.ko": good}), policy, audit.LoadedID, audit.Unknown, "other", "no file of its name"},
-		{"a stranger's module", withModules(driver, map[string][]byte{"extra/driver.ko": b.signed(b.plain(), stranger, "sha256")}), policy, audit.InstalledID, audit.Unknown, path, "a key that was not found"},
+		{"a stranger's module", withModules(driver, map[string][]byte{"extra/driver.ko": b.signed(b.plain(), stranger, "sha256")}), policy, audit.InstalledID, audit.Fail, path, "a key that was not found: CN=nowhere"},
+		{"a stranger's module, and a key of the kernel's was not found", func(m *machine.Machine) {
+			withModules(driver, map[string][]byte{"extra/driver.ko": b.signed(b.plain(), stranger, "sha256")})(m)
+			plant(keyring.Key{Serial: 99, Type: keyring.TypeAsymmetric, Description: "evil: 0a0b0c"})(m)
+		}, policy, audit.InstalledID, audit.Unknown, path, "a key that was not found"},
+		{"a key of .platform alone", func(m *machine.Machine) {
+			withModules(driver, map[string][]byte{"extra/driver.ko": good})(m)
+			recorded := m.Keyrings.(keyring.Recorded)
+			recorded.Found = slices.Clone(recorded.Found)
+			platform, trusted := keyring.Named(recorded.Found, keyring.Platform), keyring.Named(recorded.Found, keyring.Machine)
+			is := func(k keyring.Key) bool { return strings.HasPrefix(k.Description, "lab: mine") }
+			at := slices.IndexFunc(trusted.Keys, is)
+			platform.Keys = append(slices.Clone(platform.Keys), trusted.Keys[at])
+			trusted.Keys = slices.DeleteFunc(slices.Clone(trusted.Keys), is)
+			m.Keyrings = recorded
+		}, policy, audit.InstalledID, audit.Unknown, path, "not known whether the kernel asks its keyring"},
 		{"a changed module", withModules(driver, map[string][]byte{"extra/driver.ko": changed(good)}), policy, audit.InstalledID, audit.Fail, path, "changed"},
 		{"the key that signed it is not allowed", withModules(driver, map[string][]byte{"extra/driver.ko": good}), narrow, audit.InstalledID, audit.Fail, path, "which is not allowed"},
 		{"a foreign key in .machine", plant(keyring.Key{Serial: 99, Type: keyring.TypeAsymmetric, Description: "evil: 0a0b0c"}), policy, "KK-KEY-001", audit.Fail, ".machine:0a0b0c", "none of the allowed keys"},

@@ -24,7 +24,10 @@ type verifiers struct {
 	candidates []*certs.Certificate // one of each of found; those that are of use first
 	details    map[*certs.Certificate]*certs.Details
 	all        bool // no other key can be one that the kernel takes
-	gaps       envelope
+	// wide: also the keys of keyrings of which it is not known whether they are consulted; sure has those that are in one that is, by the certificate.
+	wide bool
+	sure map[string]bool
+	gaps envelope
 
 	mu    sync.Mutex
 	lacks map[string]error // by hash, kind of key and curve
@@ -93,18 +96,19 @@ func (v *verifiers) ofRelease(enough func([]machine.Found) bool) []machine.Found
 
 // inKeyrings leaves the certificates of which the running kernel has the key in a keyring that it consults, and notes whether it has others.
 func (v *verifiers) inKeyrings(found []machine.Found, rings []keyring.Ring, status kernel.Status) (those []machine.Found) {
-	v.all = true
+	v.all, v.sure = true, map[string]bool{}
 	for _, ring := range rings {
 		consulted := trust.Consulted(rings, status, ring.Name()).Answer
 		if consulted == evidence.No || ring.Name() == keyring.Blacklist {
 			continue
 		}
-		v.all = v.all && consulted == evidence.Yes && ring.Unseen == 0
+		v.all = v.all && (consulted == evidence.Yes || v.wide) && ring.Unseen == 0
 		for _, key := range ring.Keys {
 			has := false
 			for _, f := range found {
-				if consulted == evidence.Yes && f.Certificate.MatchesName(key.Description) && f.Certificate.MatchesKeyID(key.Description) {
+				if (consulted == evidence.Yes || v.wide) && f.Certificate.MatchesName(key.Description) && f.Certificate.MatchesKeyID(key.Description) {
 					has, those = true, append(those, f)
+					v.sure[string(f.Certificate.Raw)] = v.sure[string(f.Certificate.Raw)] || consulted == evidence.Yes
 				}
 			}
 			v.all = v.all && has
