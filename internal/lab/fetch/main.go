@@ -99,7 +99,7 @@ func fill(ctx context.Context, folder string) error {
 	if err := apt.run(ctx, "autoclean"); err != nil { // what an earlier run left and Debian has replaced since
 		return err
 	}
-	fmt.Println("lab: downloading the machine's parts, about 410 MB:", strings.Join(lab.Wanted, " "))
+	fmt.Println("lab: downloading the machine's parts, about 460 MB:", strings.Join(lab.Wanted, " "))
 	if err := apt.run(ctx, append([]string{"--yes", "--download-only", "--no-install-recommends", "install"}, lab.Wanted...)...); err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func fill(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("lab: unpacking %d packages, about 1.4 GB, into %s\n", len(archives), folder)
+	fmt.Printf("lab: unpacking %d packages, about 1.7 GB, into %s\n", len(archives), folder)
 	names, err := unpack(ctx, archives, filepath.Join(fresh, "root"))
 	if err != nil {
 		return err
