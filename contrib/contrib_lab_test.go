@@ -1,0 +1,89 @@
+//go:build lab
+
+// Package contrib_test runs what contrib holds with the programs that it is for, as Debian packages them, on hosts in namespaces.
+package contrib_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kkeys/internal/lab"
+	"kkeys/machine"
+)
+
+const (
+	kkeys    = "/usr/local/bin/kkeys"
+	machines = "../testdata/machines/"
+)
+
+// host starts a host on which kkeys is installed and whose firmware and kernel settings, what /sys holds, are those of a recorded machine. Its /proc and keyrings
+// are this machine's.
+func host(t *testing.T, name, recording string) *lab.Host {
+	t.Helper()
+	h := lab.Hosts(t, name)[0]
+	h.Write(t, kkeys, lab.Binary(t, "kkeys/cmd/kkeys"), 0o755)
+	dress(t, h, recording)
+	return h
+}
+
+// dress gives a host the /sys of a recorded machine, in place of the one it has.
+func dress(t *testing.T, h *lab.Host, recording string) {
+	t.Helper()
+	m, err := machine.Snapshot(machines + recording)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Files(t).RemoveAll("sys/firmware"); err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	err = fs.WalkDir(m.Files, "sys", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if data, err := fs.ReadFile(m.Files, path); err == nil { // of some variables a recording holds the name alone
+			files++
+			h.Write(t, path, data, 0o644)
+		}
+		return nil
+	})
+	if err != nil || files < 10 {
+		t.Fatalf("%s: %d files in /sys, %v", recording, files, err)
+	}
+}
+
+// run runs a command and returns what it wrote to standard output, to standard error, and its exit code.
+func run(t *testing.T, cmd *exec.Cmd) (string, string, int) {
+	t.Helper()
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%q: %v", cmd.Args, err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// must runs a command that has to succeed.
+func must(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, errs, code := run(t, cmd)
+	if code != 0 {
+		t.Fatalf("%q: exit code %d\n%s%s", cmd.Args, code, out, errs)
+	}
+	return out
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.FromSlash(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
