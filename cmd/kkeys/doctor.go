@@ -85,6 +85,9 @@ func (s *session) doctor() *cli.Command {
 }
 
 func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, error) {
+	if err := s.reportAlone(c.Bool("report")); err != nil {
+		return exitYes, err
+	}
 	said, read, err := s.saidBy(c, &document.envelope)
 	if err != nil {
 		return exitYes, err
