@@ -46,7 +46,7 @@ type Facts struct {
 	Blocks  []Block
 	Chosen  string   // the file that modules.dep has for the name; empty when none, or where a file was named
 	Others  []string // other files of that name
-	Builds  []Build  // of tools that build it here, where there is no file
+	Builds  []Build  // of tools that build it here
 	Copies  []Copy   // in images of an initramfs, with other bytes than the file
 	// Keys are pairs of key and certificate with which modules can be signed here.
 	Keys []Key

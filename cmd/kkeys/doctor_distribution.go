@@ -73,6 +73,9 @@ func (s *session) headers(f doctor.Facts) string {
 // rebuild brings a module for the running kernel.
 func (s *session) rebuild(f doctor.Facts) []string {
 	release := shellWord(f.Kernel.Release)
+	if len(f.Builds) > 0 {
+		return []string{s.headers(f), s.build(doctor.Remedy{Path: f.Builds[0].Package, Tool: f.Builds[0].Tool}, f)}
+	}
 	if s.machine.HasFolder("var/lib/dkms") {
 		return []string{s.headers(f), "sudo dkms autoinstall -k " + release}
 	}
@@ -84,7 +87,7 @@ func (s *session) build(r doctor.Remedy, f doctor.Facts) string {
 	if r.Tool == "akmods" {
 		return "sudo akmods --force --kernels " + shellWord(f.Kernel.Release)
 	}
-	return "sudo dkms install " + argument(r.Path) + " -k " + shellWord(f.Kernel.Release)
+	return "sudo dkms install --force " + argument(r.Path) + " -k " + shellWord(f.Kernel.Release)
 }
 
 // renew makes the initramfs anew.

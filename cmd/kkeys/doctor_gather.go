@@ -40,6 +40,9 @@ func (s *session) factsOf(arg string, p proof, common trust.Facts, document *tru
 			return f, err
 		}
 	}
+	for _, b := range s.machine.Builds(f.Kernel.Release, f.Name) {
+		f.Builds = append(f.Builds, doctor.Build{Tool: b.Tool, Package: b.Package, File: b.File})
+	}
 	if data == nil {
 		return f, nil
 	}
@@ -82,9 +85,6 @@ func (s *session) byName(f *doctor.Facts, e *envelope) ([]byte, error) {
 	}
 	f.Builtin, f.Searched, f.Chosen, f.Blocks = named.Builtin, true, named.Chosen, blocks(named.Rules, f.Kernel.CommandLine, f.Name)
 	if len(named.Files) == 0 {
-		for _, b := range s.machine.Builds(f.Kernel.Release, f.Name) {
-			f.Builds = append(f.Builds, doctor.Build{Tool: b.Tool, Package: b.Package, File: b.File})
-		}
 		return nil, nil
 	}
 	chosen := max(0, slices.IndexFunc(named.Files, func(m machine.ModuleFile) bool { return m.Path == named.Chosen }))

@@ -113,6 +113,9 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 			}
 		case doctor.Rebuild:
 			add(s.rebuild(f)...)
+			if strings.HasPrefix(fix.Commands[len(fix.Commands)-1], "make ") {
+				note("in the folder of the module's source")
+			}
 			loads = false
 		case doctor.BuildModule:
 			add(s.headers(f), s.build(r, f))
