@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"kkeys/certs"
 	"kkeys/efivars"
 	"kkeys/internal/certtest"
+	"kkeys/keyring"
 	"kkeys/machine"
 	"kkeys/modsig"
 )
@@ -227,6 +229,32 @@ func TestDoctor(t *testing.T) {
 			withoutIt(m, "6.12-declined")
 		}},
 		{"notices about others", "6.1-enrolled", signedByMine, "", unsignedNotice, "", "others-refused", "possible", "", nil},
+		{"a signature in no form", "6.1-enrolled", func(b bench) []byte {
+			payload, message, err := modsig.Split(signedByMine(b))
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			message[0] ^= 1
+			module, err := modsig.Append(bytes.Clone(payload), message)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return module
+		}, "", "", "modprobe: ERROR: could not insert 'driver': Bad message", "malformed-signature", "proven", "sudo kkeys sign --key /var/lib/shim-signed/mok/MOK.priv --cert /var/lib/shim-signed/mok/MOK.der driver.ko; sudo insmod driver.ko", nil},
+		{"a signature of another kind", "6.1-enrolled", func(b bench) []byte {
+			module := signedByMine(b)
+			module[len(module)-len(modsig.Magic)-12+2] = 1 // PKEY_ID_X509 (include/linux/module_signature.h)
+			return module
+		}, "", "", "", "unsupported-signature", "proven", "sudo kkeys sign --key /var/lib/shim-signed/mok/MOK.priv --cert /var/lib/shim-signed/mok/MOK.der driver.ko; sudo insmod driver.ko", nil},
+		{"no .machine", "6.12-enrolled", signedByMine, "", keyNotice, rejected, "no-machine-keyring", "proven", "", func(m *machine.Machine) {
+			option(release612, "CONFIG_INTEGRITY_MACHINE_KEYRING=n")(m)
+			with(map[string]string{"etc/os-release": "ID=arch\n"})(m)
+			withoutIt(m, "6.12-declined")
+			recorded := m.Keyrings.(keyring.Recorded)
+			recorded.Found = slices.DeleteFunc(slices.Clone(recorded.Found), func(r keyring.Ring) bool { return r.Name() == keyring.Machine })
+			m.Keyrings = recorded
+		}},
+		{"not packed for anybody here", "6.1-enrolled", func(b bench) []byte { return b.packed(signedByMine(b), modsig.Gzip) }, "driver.ko.gz", "", "", "not-unpacked", "likely", "sudo gunzip driver.ko.gz; sudo insmod driver.ko", nil},
 		{"SUSE wants codeSigning", "6.12-enrolled", signedByMine, "", "PKCS7: sinfo 1: The signer 24a6bf key is not CodeSigning\n", rejected, "not-code-signing", "likely", "sudo kkeys generate --key /root/MOK.priv --cert /root/MOK.der; sudo kkeys enroll /root/MOK.der; reboot; sudo kkeys sign --key /root/MOK.priv --cert /root/MOK.der driver.ko; sudo insmod driver.ko", option(release612, "CONFIG_CHECK_CODESIGN_EKU=y")},
 	} {
 		t.Run(c.why, func(t *testing.T) {
