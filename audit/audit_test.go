@@ -76,6 +76,7 @@ func TestRequests(t *testing.T) {
 		"one":               {mok.Pending{Requests: []mok.Request{{Kind: mok.Enroll, Auth: evidence.Reading{Answer: evidence.Yes}}}}, Warn},
 		"without password":  {mok.Pending{Requests: []mok.Request{{Kind: mok.Enroll, Auth: evidence.Reading{Answer: evidence.No}}}}, Fail},
 		"a reset":           {mok.Pending{Requests: []mok.Request{{Kind: mok.Reset, Auth: evidence.Reading{Answer: evidence.Yes}}}}, Fail},
+		"a reset of MOKX":   {mok.Pending{Requests: []mok.Request{{Kind: mok.ResetBlocked, Auth: evidence.Reading{Answer: evidence.Yes}}}}, Fail},
 		"damaged":           {mok.Pending{Requests: []mok.Request{{Kind: mok.Enroll, Err: errors.New("cut")}}}, Fail},
 		"a lonely password": {mok.Pending{Orphans: []string{"MokDelAuth"}}, Fail},
 		"unseen":            {mok.Pending{NotSeen: []mok.Gap{{Source: "efivars/MokNew", Err: errors.New("denied")}}}, Unknown},
@@ -124,8 +125,36 @@ func TestAllows(t *testing.T) {
 func TestLoadedWithoutFiles(t *testing.T) {
 	f := Facts{Loaded: []Loaded{{"one", ""}, {"two", "O"}, {"three", "OE"}}, Trees: []Tree{{Release: "1", Running: true, Err: errors.New("no folder")}}}
 	got := Run(f, DefaultPolicy(), LoadedID).Checks[0]
-	if len(got.Subjects) != 2 || got.Subjects[0].Name != "three" || got.Result != Fail || got.Subjects[1].Name != "" || !strings.Contains(got.Subjects[1].Evidence, "2 loaded modules could not be looked at: no folder") {
+	if len(got.Subjects) != 2 || got.Subjects[0].Name != "three" || got.Result != Fail || got.Subjects[1].Name != "" || !strings.Contains(got.Subjects[1].Evidence, "2 loaded modules could be looked at: no folder") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A good file is not enough where another of its name may be in a folder that could not be read. What is installed for another kernel does not count.
+func TestLoadedFolderUnread(t *testing.T) {
+	good := []Module{{Path: "/lib/modules/1/one.ko", Name: "one", State: Valid}}
+	for why, c := range map[string]struct {
+		trees []Tree
+		want  Result
+	}{
+		"all read":         {[]Tree{{Release: "1", Running: true, Modules: good}}, Pass},
+		"a folder unread":  {[]Tree{{Release: "1", Running: true, Modules: good, Err: errors.New("denied")}}, Unknown},
+		"another kernel's": {[]Tree{{Release: "1", Running: true, Modules: good}, {Release: "2", Err: errors.New("denied"), Modules: []Module{{Name: "one", State: Unsigned}}}}, Pass},
+		"only another's":   {[]Tree{{Release: "1", Running: true}, {Release: "2", Modules: good}}, Unknown},
+	} {
+		if got := Run(Facts{Loaded: []Loaded{{"one", ""}}, Trees: c.trees}, DefaultPolicy(), LoadedID).Checks[0]; got.Result != c.want {
+			t.Errorf("%s: %s, want %s: %s", why, got.Result, c.want, got.Evidence)
+		}
+	}
+}
+
+// A kernel without modules still has those of another kernel to be looked at, when that is asked for.
+func TestInstalledMonolithic(t *testing.T) {
+	no := evidence.Reading{Answer: evidence.No, Evidence: "no modules"}
+	for want, trees := range map[Result][]Tree{NotApplicable: nil, Pass: {{Release: "2", Modules: []Module{{State: Valid}}}}, Fail: {{Release: "2", Modules: []Module{{State: Unsigned}}}}} {
+		if got := Run(Facts{Modular: no, Trees: trees}, DefaultPolicy(), InstalledID).Checks[0]; got.Result != want {
+			t.Errorf("%+v: %s, want %s", trees, got.Result, want)
+		}
 	}
 }
 
@@ -151,6 +180,7 @@ func TestCertificates(t *testing.T) {
 		{"as short as may be", "KK-KEY-005", with(func(d *certs.Details) { d.KeyBits = number(2048) }), Pass},
 		{"a short curve", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits, d.Curve = "ecdsa", number(192), word("P-192") }), Fail},
 		{"a curve", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits, d.Curve = "ecdsa", number(384), word("P-384") }), Pass},
+		{"a curve of unknown size", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits, d.Curve = "ecdsa", nil, word("1.3.132.0.6") }), Unknown},
 		{"an unknown kind", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits = "1.2.3", nil }), Unknown},
 		{"sha1, its own", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash = word("sha1") }), Pass},
 		{"sha1, another's", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash, d.Issuer = word("sha1"), "CN=b" }), Warn},
@@ -190,6 +220,8 @@ func TestEffective(t *testing.T) {
 	}{
 		{"all hashes", Store{Hashes: []string{"bin:11"}}, Store{Hashes: []string{"bin:22", "bin:11"}}, evidence.Yes, "", Pass},
 		{"one is missing", Store{Hashes: []string{"bin:11", "bin:33"}}, Store{Hashes: []string{"bin:11"}}, evidence.Yes, "", Fail},
+		{"a hash of nothing is none", Store{Hashes: []string{placeholder}}, Store{}, evidence.Yes, "", NotApplicable},
+		{"another certificate, kept", Store{Keys: []Key{revoked}}, Store{Keys: []Key{{Description: "good: cc"}}}, evidence.Yes, "y", Fail},
 		{"hashes of certificates are nothing", Store{Hashes: []string{"tbs:11"}}, Store{}, evidence.Yes, "", NotApplicable},
 		{"no keyring", Store{Hashes: []string{"bin:11"}}, Store{Absent: true}, evidence.Yes, "", Fail},
 		{"keyring unseen", Store{Hashes: []string{"bin:11"}}, Store{Err: errors.New("root only")}, evidence.Yes, "", Unknown},
@@ -216,6 +248,66 @@ func TestEffective(t *testing.T) {
 		}
 		if got := Run(f, DefaultPolicy(), "KK-REV-002").Checks[0]; got.Result != want {
 			t.Errorf("MOKX, %s: %s, want %s: %s", c.why, got.Result, want, got.Evidence)
+		}
+	}
+}
+
+// What dbx holds counts when it refuses something: hashes, certificates, but no placeholder.
+func TestRevocations(t *testing.T) {
+	two := DefaultPolicy()
+	two.Thresholds.DBXEntries = 2
+	for _, c := range []struct {
+		why    string
+		dbx    Store
+		policy Policy
+		want   Result
+		says   string
+	}{
+		{"empty", Store{}, DefaultPolicy(), Fail, "0 entries, fewer than 1"},
+		{"the placeholder", Store{Hashes: []string{placeholder}}, DefaultPolicy(), Fail, "placeholder"},
+		{"it and a hash", Store{Hashes: []string{placeholder, "bin:11"}}, DefaultPolicy(), Pass, "1 entry"},
+		{"it and a hash, two are wanted", Store{Hashes: []string{placeholder, "bin:11"}}, two, Fail, "1 entry, fewer than 2"},
+		{"a certificate", Store{Keys: []Key{{}}}, DefaultPolicy(), Pass, "1 entry"},
+		{"a certificate and a hash", Store{Keys: []Key{{}}, Hashes: []string{"bin:11"}}, two, Pass, "2 entries"},
+		{"unseen", Store{Err: errors.New("denied")}, DefaultPolicy(), Unknown, "denied"},
+	} {
+		c.dbx.Name = "dbx"
+		got := Run(Facts{EFI: true, Stores: []Store{c.dbx}}, c.policy, "KK-REV-001").Checks[0]
+		if got.Result != c.want || !strings.Contains(got.Evidence, c.says) {
+			t.Errorf("%s: %s: %s", c.why, got.Result, got.Evidence)
+		}
+	}
+}
+
+// shim's validation: it counts where shim has started the machine, and also where Secure Boot is off but validation is switched off beside.
+func TestValidation(t *testing.T) {
+	yes, no := evidence.Reading{Answer: evidence.Yes}, evidence.Reading{Answer: evidence.No}
+	for _, c := range []struct {
+		why                    string
+		shim, secure, disabled evidence.Reading
+		want                   Result
+	}{
+		{"on", yes, yes, no, Pass},
+		{"off", yes, yes, yes, Fail},
+		{"not known", yes, yes, evidence.Reading{}, Unknown},
+		{"Secure Boot off", yes, no, no, NotApplicable},
+		{"both off", yes, no, yes, Fail},
+		{"Secure Boot off, not known", yes, no, evidence.Reading{}, Unknown},
+		{"without shim", no, yes, no, NotApplicable},
+		{"without shim, off", no, yes, yes, NotApplicable},
+	} {
+		f := Facts{EFI: true, Firmware: mok.State{Shim: c.shim, SecureBoot: c.secure, ValidationDisabled: c.disabled}}
+		if got := Run(f, DefaultPolicy(), "KK-SB-003").Checks[0]; got.Result != c.want {
+			t.Errorf("%s: %s, want %s: %s", c.why, got.Result, c.want, got.Evidence)
+		}
+	}
+}
+
+// The thresholds of room are the least that is enough.
+func TestRoom(t *testing.T) {
+	for free, want := range map[uint64]Result{5119: Fail, 5120: Warn, 16383: Warn, 16384: Pass} {
+		if got := Run(Facts{EFI: true, Space: Space{Total: 1 << 20, Free: free}}, DefaultPolicy(), "KK-SB-005").Checks[0]; got.Result != want {
+			t.Errorf("%d: %s, want %s", free, got.Result, want)
 		}
 	}
 }

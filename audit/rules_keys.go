@@ -120,9 +120,11 @@ func weakKeys(f Facts, p Policy) outcome {
 			least = p.Thresholds.ECBits
 		}
 		switch {
-		case c.KeyBits == nil && c.Curve == nil:
+		case c.KeyBits == nil && c.Curve != nil:
+			return Unknown, "has a key of unknown strength: " + c.Algorithm + " on the curve " + *c.Curve
+		case c.KeyBits == nil:
 			return Unknown, "has a key of unknown strength: " + c.Algorithm
-		case c.KeyBits != nil && (c.Curve != nil || strings.HasPrefix(c.Algorithm, "rsa")) && *c.KeyBits < least:
+		case (c.Curve != nil || strings.HasPrefix(c.Algorithm, "rsa")) && *c.KeyBits < least:
 			return Fail, fmt.Sprintf("has a key of %d bits, fewer than %d", *c.KeyBits, least)
 		case c.SignatureHash != nil && c.Issuer != c.Subject && slices.Contains(p.Thresholds.WeakHashes, *c.SignatureHash):
 			return Warn, "was signed over " + *c.SignatureHash
