@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kkeys/certs"
 	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/mok"
@@ -32,8 +33,10 @@ type Facts struct {
 	Stores     []Store
 	// Image and Vendor are certificates, by the SHA-256 of the whole in lower-case hex: those of the kernel's image and those built into shim.
 	Image, Vendor map[string]bool
-	KeyFiles      []KeyFile
-	KeyFilesGaps  []Gap
+	// Named are certificates of the files that the policy names, by SHA-256, as far as they are needed: for keys whose certificate was not found.
+	Named        map[string]certs.Details
+	KeyFiles     []KeyFile
+	KeyFilesGaps []Gap
 	// Modular tells whether this kernel can load modules at all.
 	Modular evidence.Reading
 	// Loaded are the modules that are loaded; LoadedErr says why that is not known.
@@ -101,6 +104,7 @@ var Severities = []Severity{Critical, High, Medium, Low}
 // Subject is one thing that a check is about: a key, a module, a file.
 type Subject struct {
 	Name     string // what a waiver names; empty for the machine as a whole
+	Also     string // another name that a waiver may use; empty for none
 	Result   Result // never pass
 	Evidence string // may hold foreign text
 	Waived   bool
@@ -163,7 +167,7 @@ func (c *Check) take(o outcome, p Policy, now time.Time) {
 	open, waived := NotApplicable, NotApplicable
 	for i := range c.Subjects {
 		s := &c.Subjects[i]
-		s.Waived = s.Result.Finding() && p.waives(c.ID, s.Name, now)
+		s.Waived = s.Result.Finding() && (p.waives(c.ID, s.Name, now) || s.Also != "" && p.waives(c.ID, s.Also, now))
 		if s.Waived {
 			waived = worse(waived, s.Result)
 		} else {

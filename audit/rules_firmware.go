@@ -105,7 +105,7 @@ func successors(f Facts, _ Policy) outcome {
 		}
 		old++
 		if !slices.ContainsFunc(store.Keys, func(k Key) bool { return k.named(s.successor) }) {
-			subjects = append(subjects, Subject{Name: store.label(store.Keys[i]), Result: Warn, Evidence: fmt.Sprintf("%s is there without %s", s.old, s.successor)})
+			subjects = append(subjects, Subject{Name: store.label(store.Keys[i]), Also: store.bySum(store.Keys[i]), Result: Warn, Evidence: fmt.Sprintf("%s is there without %s", s.old, s.successor)})
 		}
 	}
 	if old == 0 && len(subjects) == 0 {

@@ -21,19 +21,32 @@ func allowedIn(kind Kind) func(Facts, Policy) outcome {
 			return inapplicable("the policy names no allowed keys")
 		}
 		var subjects []Subject
-		seen := 0
+		seen, hashes := 0, 0
 		for _, s := range f.trusted(kind) {
 			if s.Err != nil {
 				subjects = append(subjects, Subject{Name: s.Name, Result: Unknown, Evidence: s.Err.Error()})
 			}
 			for _, k := range s.Keys {
 				seen++
-				if !p.allows(f, s, k) {
-					subjects = append(subjects, Subject{Name: s.label(k), Result: Fail, Evidence: k.Name + " is none of the allowed keys"})
+				switch p.allows(f, s, k) {
+				case Fail:
+					subjects = append(subjects, Subject{Name: s.label(k), Also: s.bySum(k), Result: Fail, Evidence: k.Name + " is none of the allowed keys"})
+				case Unknown:
+					subjects = append(subjects, Subject{Name: s.label(k), Also: s.bySum(k), Result: Unknown, Evidence: k.Name + " may be one of the allowed keys: its certificate was not found"})
+				}
+			}
+			for _, hash := range s.Hashes {
+				hashes++
+				if !p.allowsHash(s.Name, hash) {
+					subjects = append(subjects, Subject{Name: s.Name + ":" + hash, Result: Fail, Evidence: "what has this hash is trusted, and no allowed SHA-256 is it"})
 				}
 			}
 		}
-		return of(subjects, keys(seen)+", all allowed")
+		well := keys(seen)
+		if hashes > 0 {
+			well += fmt.Sprintf(" and %d by hash", hashes)
+		}
+		return of(subjects, well+", all allowed")
 	}
 }
 
@@ -99,9 +112,17 @@ func (f Facts) judgeCertificates(well string, judge func(certificate) (Result, s
 			subjects = append(subjects, Subject{Name: s.Name, Result: Unknown, Evidence: s.Err.Error()})
 		}
 	}
+	ids := map[string]int{}
+	for _, c := range all {
+		ids[c.KeyID]++
+	}
 	for _, c := range all {
 		if result, why := judge(c); result != Pass {
-			subjects = append(subjects, Subject{Name: c.name(), Result: result, Evidence: fmt.Sprintf("%s in %s %s", c.Subject, strings.Join(c.stores, " and "), why)})
+			name := orElse(c.KeyID, c.SHA256)
+			if ids[c.KeyID] > 1 { // who waives one does not waive the other
+				name = c.SHA256
+			}
+			subjects = append(subjects, Subject{Name: name, Also: c.SHA256, Result: result, Evidence: fmt.Sprintf("%s in %s %s", c.Subject, strings.Join(c.stores, " and "), why)})
 		}
 	}
 	if len(all) == 0 && len(subjects) == 0 {
@@ -109,9 +130,6 @@ func (f Facts) judgeCertificates(well string, judge func(certificate) (Result, s
 	}
 	return of(subjects, fmt.Sprintf("%d certificates, %s", len(all), well))
 }
-
-// name is what a waiver names: the key id, or where there is none the hash of the certificate.
-func (c certificate) name() string { return orElse(c.KeyID, c.SHA256) }
 
 func weakKeys(f Facts, p Policy) outcome {
 	return f.judgeCertificates("none of them weak", func(c certificate) (Result, string) {

@@ -45,8 +45,14 @@ type Loaded struct {
 func (m Module) judge(f Facts, p Policy) (Result, string) {
 	switch m.State {
 	case Valid:
-		if p.Restricts() && !p.allowsCertificate(f, "modules", m.KeyID, m.SHA256) {
+		if !p.Restricts() {
+			return Pass, ""
+		}
+		switch p.allowsCertificate(f, "modules", m.KeyID, m.SHA256) {
+		case Fail:
 			return Fail, "signed by key " + m.KeyID + ", which is not allowed"
+		case Unknown:
+			return Unknown, "signed by key " + m.KeyID + " of the kernel's image, of which it is not known whether it is a builtin one"
 		}
 		return Pass, ""
 	case Unverified:
