@@ -19,7 +19,7 @@ type place struct {
 	owner   string
 	private bool // a private key: looked for, never opened
 	// guess: the name does not say that a certificate is there, or nobody says that the name is used so. What cannot be read, or is
-	// something else, is then passed over.
+	// something else, is then passed over; but not that a private key may be where permission is missing.
 	guess bool
 }
 
@@ -107,11 +107,12 @@ func (m *Machine) isToldDKMS(where string) bool {
 	return slices.ContainsFunc(told, func(p place) bool { return !p.private && "file:/"+p.pattern == where })
 }
 
-// KeyFile is the place of a private key. Nothing but its name and its permissions was looked at.
+// KeyFile is the place of a private key. Nothing but its name, its permissions and its owner was looked at.
 type KeyFile struct {
 	Path  string // absolute
 	Owner string // the tool that keeps it there: "DKMS"
 	Mode  fs.FileMode
+	UID   *uint32 // of the file's owner; nil where that is not known, as in a recording
 }
 
 // KeyFiles gives the private keys for signing modules at the places where tools keep them. None is opened.
@@ -121,7 +122,7 @@ func (m *Machine) KeyFiles() (keys []KeyFile, unseen []NotSeen) {
 		if err != nil || !info.Mode().IsRegular() {
 			return err
 		}
-		keys = append(keys, KeyFile{Path: "/" + file, Owner: p.owner, Mode: info.Mode()})
+		keys = append(keys, KeyFile{Path: "/" + file, Owner: p.owner, Mode: info.Mode(), UID: uid(info)})
 		return nil
 	})
 	return keys, unseen
@@ -132,7 +133,10 @@ func (m *Machine) eachFile(private bool, unseen *[]NotSeen, what func(file strin
 	known := map[string]bool{}
 	told, err := m.toldDKMS()
 	miss := func(source string, guess bool, err error) {
-		if err != nil && !guess && !errors.Is(err, fs.ErrNotExist) {
+		if guess && !(private && errors.Is(err, fs.ErrPermission)) {
+			return
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			*unseen = append(*unseen, NotSeen{source, err})
 		}
 	}

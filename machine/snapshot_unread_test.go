@@ -43,7 +43,7 @@ func TestSnapshotKeepsWhatCouldNotBeRead(t *testing.T) {
 		"sys/firmware/efi/mok-variables", "sys/firmware/efi/mok-variables/MokListRT", "sys/firmware/efi/mok-variables/MokListTrustedRT",
 		"proc/cmdline", "proc/kallsyms", "proc/sys/crypto/fips_enabled", "proc/sys/kernel/random/boot_id", "sys/kernel/security/integrity/ima/policy", "var/lib/kkeys/receipts.json",
 		"sys/module/module/parameters/sig_enforce", "sys/kernel/security/lockdown", "var/lib/dkms/mok.pub", "root/MOK.crt", "proc/self/mountinfo",
-		"etc/dkms/framework.conf", "var/lib/shim-signed/mok/MOK.der", "etc/pki/akmods/certs", "usr/src",
+		"root", "root/module-signing", "etc/pki/akmods/private", "etc/dkms/framework.conf", "var/lib/shim-signed/mok/MOK.der", "etc/pki/akmods/certs", "usr/src",
 	} {
 		for _, beyond := range []bool{false, true} {
 			m := opened(t, made)
@@ -54,7 +54,7 @@ func TestSnapshotKeepsWhatCouldNotBeRead(t *testing.T) {
 			m.Files = files
 			copied, r, _ := recordedAs(t, m)
 			t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) { same(t, m, copied) })
-			if got := strings.Join(sayings(r.NotSeen()), "\n"); name != "root/MOK.crt" && !strings.Contains(got, name) && exists(made, name) {
+			if got := strings.Join(sayings(r.NotSeen()), "\n"); !strings.HasPrefix(name, "root") && !strings.Contains(got, name) && exists(made, name) {
 				t.Errorf("%s is not said to be unseen:\n%s", name, got)
 			}
 		}
