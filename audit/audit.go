@@ -20,6 +20,7 @@ import (
 // Facts are what is known of one machine.
 type Facts struct {
 	Now    time.Time
+	Host   string // its name; empty when not known
 	Kernel kernel.Status
 	EFI    bool // EFI has started the machine
 	// NoVariables says why no EFI variable can be seen, nil where they can be.
@@ -56,10 +57,11 @@ type Gap struct {
 	Err    error
 }
 
-// KeyFile is a private key on the disk, of which only the name and the permissions are known.
+// KeyFile is a private key on the disk, of which only the name, the permissions and perhaps the owner are known.
 type KeyFile struct {
-	Path string // absolute
-	Mode uint32 // permissions: 0600
+	Path string  // absolute
+	Mode uint32  // permissions: 0600
+	UID  *uint32 // of its owner; nil where that is not known
 }
 
 // Result is what a check says.

@@ -59,7 +59,14 @@ func keys(n int) string {
 
 func privateKeys(f Facts, p Policy) outcome {
 	var subjects []Subject
+	owned := true
 	for _, k := range f.KeyFiles {
+		switch {
+		case k.UID == nil:
+			owned = false
+		case *k.UID != 0:
+			subjects = append(subjects, Subject{Name: k.Path, Result: Fail, Evidence: fmt.Sprintf("its owner is the user %d, not root", *k.UID)})
+		}
 		if open := k.Mode &^ uint32(p.Thresholds.KeyMode) & 0o777; open != 0 {
 			result := Warn // only more than was asked for
 			if open&0o077 != 0 {
@@ -74,7 +81,10 @@ func privateKeys(f Facts, p Policy) outcome {
 	if len(f.KeyFiles) == 0 {
 		return of(subjects, "no private key at the places where tools keep them")
 	}
-	return of(subjects, keys(len(f.KeyFiles))+", open to nobody else")
+	if !owned {
+		return of(subjects, keys(len(f.KeyFiles))+", whose permissions open none to others; whose they are is not known")
+	}
+	return of(subjects, keys(len(f.KeyFiles))+", root's, open to nobody else")
 }
 
 // certificate is one that is trusted somewhere.

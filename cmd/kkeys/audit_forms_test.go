@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"kkeys/audit"
 	"kkeys/internal/certtest"
+	"kkeys/machine"
 	"kkeys/machine/machinetest"
 )
 
@@ -25,8 +27,9 @@ func TestAuditNagios(t *testing.T) {
 		args        []string
 	}{
 		{"6.1-off", "KKEYS CRITICAL - 4 findings: KK-SB-001 Secure Boot is off", 2, nil},
-		{"6.1-pending", "KKEYS WARNING - 3 findings: ", 1, nil},
-		{"6.1-own-keys", "KKEYS UNKNOWN - no finding, 2 checks are not known", 3, nil},
+		{"6.1-pending", "KKEYS WARNING - 4 findings: ", 1, nil},
+		{"6.1-own-keys", "KKEYS WARNING - 1 finding: KK-REV-001", 1, nil},
+		{"6.1-own-keys", "KKEYS UNKNOWN - no finding, 2 checks are not known", 3, []string{"--check", "KK-MOD-001", "--check", "KK-MOD-002"}},
 		{"6.1-own-keys", "KKEYS OK - no finding", 0, []string{"--check", "KK-SB-001"}},
 		{"6.1-off", "KKEYS CRITICAL - 1 finding: ", 2, []string{"--check", "KK-SB-001"}},
 		{"6.1-off", "KKEYS UNKNOWN - ", 3, []string{"--policy", "/nowhere.toml"}},
@@ -132,7 +135,7 @@ func TestAuditPrometheus(t *testing.T) {
 	for name, want := range map[string]float64{
 		"kkeys_secure_boot_enabled": 1, "kkeys_secure_boot_setup_mode": 0, "kkeys_shim_validation_disabled": 0, `kkeys_lockdown_info{mode="integrity"}`: 1,
 		"kkeys_module_sig_enforced": 1, `kkeys_keyring_keys{keyring=".machine"}`: 2, "kkeys_mok_request_pending": 0, "kkeys_efivars_free_bytes": 223320,
-		`kkeys_audit_findings{severity="medium"}`: 1, `kkeys_audit_findings{severity="critical"}`: 0, "kkeys_run_timestamp_seconds": float64(auditDay.Unix()), "kkeys_run_success": 1,
+		`kkeys_audit_findings{severity="medium"}`: 2, `kkeys_audit_findings{severity="critical"}`: 0, "kkeys_run_timestamp_seconds": float64(auditDay.Unix()), "kkeys_run_success": 1,
 		`kkeys_build_info{version="` + version + `"}`: 1, `kkeys_audit_checks{result="unknown"}`: 2,
 		`kkeys_certificate_not_after_timestamp_seconds{store="mok",ski="24a6bf11581c3e075f58aa6c77f0ca7c6d024b90",subject="CN=lab: mine"}`: 2335219200,
 	} {
@@ -215,7 +218,7 @@ func TestAuditSnapshots(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	policy := write(t, "policy.toml", "version = 1\n[checks]\noff = [\"KK-MOD-001\", \"KK-MOD-002\"]\n")
+	policy := write(t, "policy.toml", "version = 1\n[checks]\noff = [\"KK-MOD-001\", \"KK-MOD-002\", \"KK-REV-001\"]\n")
 	run := func(want int) (lines []auditDocument) {
 		t.Helper()
 		got := auditOn(t, auditDay, nil, "audit", "--snapshots", dir, "--policy", policy, "--json")
@@ -281,7 +284,41 @@ func TestAuditContainer(t *testing.T) {
 	made.Write("proc/sys/kernel/osrelease", "6.12.0-monolithic\n")
 	made.Write("proc/sys/kernel/tainted", "0\n")
 	d, got := audited(t, auditDay, nil, "--root", made.Dir, "audit")
-	if got.code == exitNo || got.code == exitFailed || d.Summary["fail"]+d.Summary["warn"] > 0 || d.check(t, "KK-MOD-002").Result != "not-applicable" {
+	if got.code != exitUnsure || d.Summary["fail"]+d.Summary["warn"] > 0 {
 		t.Errorf("%d\n%s", got.code, got.out)
+	}
+	const config = "boot/config-6.12.0-monolithic"
+	for _, c := range []struct {
+		why   string
+		files map[string]string
+		root  bool
+		want  audit.Result
+	}{
+		{"no file tells, below a folder", nil, true, audit.Unknown},
+		{"no file tells", nil, false, audit.NotApplicable},
+		{"the configuration says no", map[string]string{config: "CONFIG_X86=y\n# CONFIG_MODULES is not set\n"}, true, audit.NotApplicable},
+		{"the configuration says yes", map[string]string{config: "CONFIG_MODULES=y\n"}, false, audit.Unknown},
+		{"only /proc/modules", map[string]string{"proc/modules": ""}, false, audit.Unknown},
+		{"only modules_disabled", map[string]string{"proc/sys/kernel/modules_disabled": "0\n"}, false, audit.Unknown},
+		{"no release", map[string]string{"proc/sys/kernel/osrelease": ""}, false, audit.Unknown},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			made := machinetest.Empty(t)
+			made.Write("proc/sys/kernel/osrelease", "6.12.0-monolithic\n")
+			for name, text := range c.files {
+				made.Write(name, text)
+			}
+			m, err := machine.Directory(made.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, _ := audited(t, auditDay, m, "audit", "--check", "KK-MOD-002")
+			if c.root {
+				d, _ = audited(t, auditDay, nil, "--root", made.Dir, "audit", "--check", "KK-MOD-002")
+			}
+			if d.Checks[0].Result != c.want {
+				t.Errorf("%+v", d.Checks[0])
+			}
+		})
 	}
 }

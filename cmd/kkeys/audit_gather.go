@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,7 +24,7 @@ import (
 // auditFacts gathers what the checks are made of. What could not be seen is noted once, beside what it makes unknown.
 func (s *session) auditFacts(a auditing, e *envelope) audit.Facts {
 	f := audit.Facts{Now: s.now().UTC(), Kernel: s.machine.Kernel(), EFI: s.machine.EFI()}
-	f.Modular = s.modular(f.Kernel)
+	f.Host, f.Modular = s.machine.Hostname(), s.modular(f.Kernel)
 	if f.EFI {
 		s.auditFirmware(&f, e)
 	}
@@ -46,8 +47,34 @@ func (s *session) auditFacts(a auditing, e *envelope) audit.Facts {
 	}
 	f.Image, f.Vendor = sums(sources, machine.InKernelImage), sums(sources, machine.InShim)
 	f.Stores = append(f.Stores, ringStores(rings, ringsErr, sources)...)
+	f.Named = policyFiles(f.Stores, a)
 	s.auditKeyFiles(&f, e)
 	return f
+}
+
+// policyFiles reads the files of the policy again when there is a key whose certificate was not found: their key ids tell whether it may be one of them.
+func policyFiles(stores []audit.Store, a auditing) map[string]certs.Details {
+	if !slices.ContainsFunc(stores, func(s audit.Store) bool {
+		return slices.ContainsFunc(s.Keys, func(k audit.Key) bool { return len(k.Certificates) == 0 })
+	}) {
+		return nil
+	}
+	all := map[string]certs.Details{}
+	for _, allowed := range a.policy.Keys.Allow {
+		if allowed.File == "" {
+			continue
+		}
+		file := allowed.File
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(a.policyFile), file)
+		}
+		found, _ := machine.CertificateFile(file) // the policy was read already; one that is not known may be any
+		for _, c := range found {
+			details := c.Details()
+			all[details.SHA256] = details
+		}
+	}
+	return all
 }
 
 func pointers(rings []keyring.Ring) (all []*keyring.Ring) {
@@ -70,18 +97,25 @@ func sums(found []machine.Found, where string) map[string]bool {
 	return those
 }
 
-// modular: /proc/sys/kernel/modules_disabled is there exactly where the kernel was built with modules (kernel/module/main.c, module_sysctl_init).
+// modular: a kernel with modules has both files (kernel/module/main.c, module_sysctl_init; kernel/module/procfs.c, proc_modules_init), but not everywhere
+// is all of /proc to be seen. Below --root there may be none of it, and only the configuration tells.
 func (s *session) modular(status kernel.Status) evidence.Reading {
-	const file = "proc/sys/kernel/modules_disabled"
-	r := evidence.Reading{Source: "/" + file}
-	_, err := fs.Stat(s.machine.Files, file)
-	switch {
-	case err == nil:
-		r.Answer = evidence.Yes
-	case errors.Is(err, fs.ErrNotExist) && status.Release != "":
-		r.Answer, r.Evidence = evidence.No, "this kernel was built without loadable modules: there is no /"+file
+	const disabled, modules = "proc/sys/kernel/modules_disabled", "proc/modules"
+	for _, file := range []string{disabled, modules} {
+		switch _, err := fs.Stat(s.machine.Files, file); {
+		case err == nil:
+			return evidence.Reading{Answer: evidence.Yes, Source: "/" + file}
+		case !errors.Is(err, fs.ErrNotExist):
+			return evidence.Reading{Evidence: err.Error(), Source: "/" + file}
+		}
 	}
-	return r
+	if built := status.Built("MODULES"); built.Answer != evidence.Unknown {
+		return built
+	}
+	if status.Release == "" || s.elsewhere && !s.recording {
+		return evidence.Reading{Evidence: "there is neither /" + disabled + " nor /" + modules, Source: "/" + modules}
+	}
+	return evidence.Reading{Answer: evidence.No, Evidence: "this kernel was built without loadable modules: there is neither /" + disabled + " nor /" + modules, Source: "/" + modules}
 }
 
 // auditFirmware reads what firmware and shim have.
@@ -202,11 +236,15 @@ func ringKey(key keyring.Key, sources []machine.Found) audit.Key {
 	return k
 }
 
-// auditKeyFiles looks at the permissions of private keys.
+// auditKeyFiles looks at the permissions and owners of private keys.
 func (s *session) auditKeyFiles(f *audit.Facts, e *envelope) {
 	keys, unseen := s.machine.KeyFiles()
 	for _, k := range keys {
-		f.KeyFiles = append(f.KeyFiles, audit.KeyFile{Path: k.Path, Mode: uint32(k.Mode.Perm())})
+		file := audit.KeyFile{Path: k.Path, Mode: uint32(k.Mode.Perm())}
+		if !s.elsewhere { // whose file it is in a folder, only the machine itself tells
+			file.UID = k.UID
+		}
+		f.KeyFiles = append(f.KeyFiles, file)
 	}
 	for _, n := range unseen {
 		f.KeyFilesGaps = append(f.KeyFilesGaps, audit.Gap{Source: n.Source, Err: n.Err})

@@ -269,6 +269,28 @@ func TestAuditPrivateKeys(t *testing.T) {
 			t.Errorf("%o: %+v", mode, got)
 		}
 	}
+	// On the machine itself another owner than root is a finding.
+	key := filepath.Join(made.Dir, "var/lib/dkms/mok.key")
+	if err := os.Chmod(key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	owners := map[int]audit.Result{os.Getuid(): audit.Fail}
+	if os.Getuid() == 0 {
+		owners = map[int]audit.Result{0: audit.Pass, 65534: audit.Fail}
+	}
+	for uid, want := range owners {
+		m, err := machine.Directory(made.Dir)
+		if err == nil {
+			err = os.Chown(key, uid, -1)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, _ := audited(t, auditDay, m, "audit", "--check", "KK-KEY-004")
+		if got := d.Checks[0]; got.Result != want {
+			t.Errorf("owner %d: %+v", uid, got)
+		}
+	}
 }
 
 // A waiver takes a finding out of the exit code until its day is over; then it is a finding itself.
