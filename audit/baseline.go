@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 type Baseline struct {
 	Schema string                   `json:"schema"` // BaselineSchema
 	Time   time.Time                `json:"time"`
+	Host   string                   `json:"host,omitempty"` // empty: not known
 	Kernel string                   `json:"kernel"`
 	Stores map[string]BaselineStore `json:"stores"`
 	Checks map[string]Result        `json:"checks"`
@@ -48,7 +50,7 @@ var ErrBaseline = errors.New("not a baseline")
 
 // Record makes a baseline of facts and of what the checks said. Stores that were not seen as a whole are left out, and named.
 func Record(f Facts, r Report) (b Baseline, unseen []Gap) {
-	b = Baseline{Schema: BaselineSchema, Time: f.Now, Kernel: f.Kernel.Release, Stores: map[string]BaselineStore{}, Checks: map[string]Result{}}
+	b = Baseline{Schema: BaselineSchema, Time: f.Now, Host: f.Host, Kernel: f.Kernel.Release, Stores: map[string]BaselineStore{}, Checks: map[string]Result{}}
 	for _, s := range f.Stores {
 		if s.Err != nil {
 			unseen = append(unseen, Gap{s.Name, s.Err})
@@ -57,12 +59,15 @@ func Record(f Facts, r Report) (b Baseline, unseen []Gap) {
 		b.Stores[s.Name] = s.baseline()
 	}
 	for _, c := range r.Checks {
-		if c.ID != DriftID && c.Ran() {
+		if compared(c.ID) && c.Ran() {
 			b.Checks[c.ID] = c.Result
 		}
 	}
 	return b, unseen
 }
+
+// compared tells whether a check's result is part of a baseline. That of the waivers is about the policy and not about the machine.
+func compared(id string) bool { return id != DriftID && id != WaiverID }
 
 func (s Store) baseline() BaselineStore {
 	b := BaselineStore{Keys: []BaselineKey{}, Hashes: len(s.Hashes)}
@@ -113,18 +118,43 @@ func ParseBaseline(text []byte) (*Baseline, error) {
 
 // Change is one thing that is not as in the baseline.
 type Change struct {
-	What  string // "key-appeared", "key-vanished", "hashes-changed", "store-unseen", "result-changed"
-	Where string // the store, or the check
+	What  string // "key-appeared", "key-vanished", "key-unsure", "hashes-changed", "store-unseen", "result-changed", "host-changed"
+	Where string // the store, the check, or "host"
 	KeyID string
 	Name  string
 	Was   string
 	Is    string
 }
 
-// drift compares with the baseline: the keys of each store, and the results of the checks that were made then and now.
+// Result is what a change is for the check of the drift: a result that became better is told of and is no finding.
+func (c Change) Result() Result {
+	switch c.What {
+	case "store-unseen", "key-unsure":
+		return Unknown
+	case "host-changed":
+		return Warn
+	case "result-changed":
+		was, is := Result(c.Was), Result(c.Is)
+		switch {
+		case is == Unknown, was == Unknown && is.Finding():
+			return Unknown
+		case slices.Index(byDrift, is) > slices.Index(byDrift, was):
+			return Pass
+		}
+	}
+	return Fail
+}
+
+// byDrift has the worst first: a check that passed and applies no more has become worse.
+var byDrift = []Result{Fail, Warn, Unknown, NotApplicable, Pass}
+
+// drift compares with the baseline: the host, the keys of each store, and the results of the checks that were made then and now and that nobody waives.
 func (f Facts) drift(now []Check) (changes []Change) {
 	if f.Baseline == nil {
 		return nil
+	}
+	if was := f.Baseline.Host; was != "" && f.Host != "" && was != f.Host {
+		changes = append(changes, Change{What: "host-changed", Where: "host", Was: was, Is: f.Host})
 	}
 	names := map[string]bool{}
 	for name := range f.Baseline.Stores {
@@ -135,17 +165,12 @@ func (f Facts) drift(now []Check) (changes []Change) {
 			names[s.Name] = true
 		}
 	}
-	var sorted []string
-	for name := range names {
-		sorted = append(sorted, name)
-	}
-	slices.Sort(sorted)
-	for _, name := range sorted {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		changes = append(changes, f.storeDrift(name)...)
 	}
 	for _, c := range now {
 		was, known := f.Baseline.Checks[c.ID]
-		if known && c.Ran() && was != c.Result {
+		if known && compared(c.ID) && c.Ran() && !c.Waived && was != c.Result {
 			changes = append(changes, Change{What: "result-changed", Where: c.ID, Name: c.Title, Was: string(was), Is: string(c.Result)})
 		}
 	}
@@ -166,27 +191,51 @@ func (f Facts) storeDrift(name string) (changes []Change) {
 	if !known { // it was not seen then, so that nothing can be said of what is new
 		return []Change{{What: "store-unseen", Where: name, Was: "it was not seen when the baseline was recorded"}}
 	}
-	for _, k := range is.Keys {
-		if !slices.ContainsFunc(was.Keys, k.same) {
-			changes = append(changes, Change{What: "key-appeared", Where: name, KeyID: k.KeyID, Name: k.Name})
-		}
-	}
-	for _, k := range was.Keys {
-		if !slices.ContainsFunc(is.Keys, k.same) {
-			changes = append(changes, Change{What: "key-vanished", Where: name, KeyID: k.KeyID, Name: k.Name})
-		}
-	}
+	changes = keyDrift(name, was.Keys, is.Keys)
 	if was.Digest != is.Digest {
-		changes = append(changes, Change{What: "hashes-changed", Where: name, Was: hashCount(was.Hashes), Is: hashCount(is.Hashes)})
+		changes = append(changes, Change{What: "hashes-changed", Where: name, Was: was.hashes(), Is: is.hashes()})
 	}
 	return changes
 }
 
-func hashCount(n int) string { return strings.TrimSpace(fmt.Sprintf("%d hashes", n)) }
+// hashes words how many there are, and which: as many others are others.
+func (b BaselineStore) hashes() string {
+	if b.Hashes == 1 {
+		return fmt.Sprintf("1 hash (%.8s)", b.Digest)
+	}
+	return fmt.Sprintf("%d hashes (%.8s)", b.Hashes, b.Digest)
+}
 
-// same tells whether two are one key: their names and ids are, and the certificates where both have some.
-func (k BaselineKey) same(o BaselineKey) bool {
-	return k.KeyID == o.KeyID && k.Name == o.Name && (len(k.SHA256) == 0 || len(o.SHA256) == 0 || slices.Equal(k.SHA256, o.SHA256))
+// keyDrift takes the keys that are the same off both sides, each once; then those that may be the same, since the certificate of one was not found. The
+// others came and went.
+func keyDrift(store string, before, now []BaselineKey) (changes []Change) {
+	was, is := slices.Clone(before), slices.Clone(now)
+	take := func(fits func(a, b BaselineKey) bool) (pairs []BaselineKey) {
+		is = slices.DeleteFunc(is, func(k BaselineKey) bool {
+			i := slices.IndexFunc(was, func(old BaselineKey) bool { return old.Name == k.Name && old.KeyID == k.KeyID && fits(old, k) })
+			if i < 0 {
+				return false
+			}
+			pairs, was = append(pairs, k), slices.Delete(was, i, i+1)
+			return true
+		})
+		return pairs
+	}
+	take(func(a, b BaselineKey) bool { return slices.Equal(a.SHA256, b.SHA256) })
+	for _, k := range take(func(a, b BaselineKey) bool { return len(a.SHA256) == 0 || len(b.SHA256) == 0 }) {
+		change := Change{What: "key-unsure", Where: store, KeyID: k.KeyID, Name: k.Name, Was: "its certificate was not found when the baseline was recorded"}
+		if len(k.SHA256) == 0 {
+			change.Was, change.Is = "", "its certificate is not found any more"
+		}
+		changes = append(changes, change)
+	}
+	for _, k := range is {
+		changes = append(changes, Change{What: "key-appeared", Where: store, KeyID: k.KeyID, Name: k.Name})
+	}
+	for _, k := range was {
+		changes = append(changes, Change{What: "key-vanished", Where: store, KeyID: k.KeyID, Name: k.Name})
+	}
+	return changes
 }
 
 // String words a change.
@@ -194,6 +243,8 @@ func (c Change) String() string {
 	switch c.What {
 	case "key-appeared", "key-vanished":
 		return fmt.Sprintf("%s: %s %s %s", c.Where, c.Name, c.KeyID, strings.TrimPrefix(c.What, "key-"))
+	case "key-unsure":
+		return fmt.Sprintf("%s: %s %s: %s, so that it may be another", c.Where, c.Name, c.KeyID, c.Was+c.Is)
 	case "store-unseen":
 		return c.Where + ": " + c.Was + c.Is
 	}
@@ -206,11 +257,13 @@ func driftOutcome(f Facts, changes []Change) outcome {
 	}
 	var subjects []Subject
 	for _, c := range changes {
-		result := Fail
-		if c.What == "store-unseen" || c.Was == string(Unknown) || c.Is == string(Unknown) {
-			result = Unknown
+		if result := c.Result(); result != Pass {
+			subjects = append(subjects, Subject{Name: strings.TrimSuffix(c.Where+":"+c.KeyID, ":"), Result: result, Evidence: c.String()})
 		}
-		subjects = append(subjects, Subject{Name: strings.TrimSuffix(c.Where+":"+c.KeyID, ":"), Result: result, Evidence: c.String()})
 	}
-	return of(subjects, "as on "+day(f.Baseline.Time))
+	well := "as on " + day(f.Baseline.Time)
+	if len(changes) > 0 {
+		well += ", and some results are better"
+	}
+	return of(subjects, well)
 }
