@@ -1,10 +1,12 @@
 package audit
 
 import (
-	"bytes"
+	"cmp"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -109,25 +111,16 @@ func ParsePolicy(text []byte) (Policy, error) {
 		return bad(fmt.Errorf("more than %d bytes", PolicyMax))
 	}
 	p.Version = 0
-	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
-	err := decoder.Decode(&p)
-	var unknown *toml.StrictMissingError
+	err := toml.Unmarshal(text, &p)
 	var wrong *toml.DecodeError
 	switch {
-	case errors.As(err, &unknown):
-		var all []error
-		for _, e := range unknown.Errors {
-			line, _ := e.Position()
-			all = append(all, fmt.Errorf("line %d: unknown key %q", line, strings.Join(e.Key(), ".")))
-		}
-		return bad(errors.Join(all...))
 	case errors.As(err, &wrong):
 		line, column := wrong.Position()
 		return bad(fmt.Errorf("line %d, column %d: %w", line, column, withKey(wrong)))
 	case err != nil:
 		return bad(err)
 	}
-	if err := p.validate(); err != nil {
+	if err := cmp.Or(unknownKeys(text), p.validate()); err != nil {
 		return bad(err)
 	}
 	return p, nil
@@ -147,11 +140,14 @@ func (p *Policy) validate() error {
 	if p.Version != 1 {
 		return fmt.Errorf("version is %d; this kkeys knows version 1", p.Version)
 	}
-	for key, ids := range map[string][]string{"checks.off": p.Checks.Off, "checks.on": p.Checks.On} {
-		for _, id := range ids {
-			if !IsCheck(id) {
-				return fmt.Errorf("%s: there is no check %q", key, id)
-			}
+	for _, id := range p.Checks.Off {
+		if !IsCheck(id) {
+			return fmt.Errorf("checks.off: there is no check %q", id)
+		}
+	}
+	for _, id := range p.Checks.On {
+		if !IsCheck(id) {
+			return fmt.Errorf("checks.on: there is no check %q", id)
 		}
 	}
 	for _, id := range p.Checks.Off {
@@ -159,8 +155,8 @@ func (p *Policy) validate() error {
 			return fmt.Errorf("checks: %s is off and on", id)
 		}
 	}
-	for id, severity := range p.Severity {
-		switch {
+	for _, id := range slices.Sorted(maps.Keys(p.Severity)) {
+		switch severity := p.Severity[id]; {
 		case !IsCheck(id):
 			return fmt.Errorf("severity: there is no check %q", id)
 		case !slices.Contains(Severities, severity):
@@ -192,23 +188,34 @@ func (t Thresholds) validate() error {
 	if !slices.Contains(lockdownModes, t.Lockdown) {
 		return fmt.Errorf("thresholds.lockdown: %q is neither integrity nor confidentiality", t.Lockdown)
 	}
-	for key, n := range map[string]int{"rsa_bits": t.RSABits, "ec_bits": t.ECBits, "expires_days": t.ExpiresDays, "dbx_entries": t.DBXEntries} {
-		if n < 0 || n > 1<<20 {
-			return fmt.Errorf("thresholds.%s: %d is out of range", key, n)
+	for _, number := range []struct {
+		key string
+		n   int
+	}{{"rsa_bits", t.RSABits}, {"ec_bits", t.ECBits}, {"expires_days", t.ExpiresDays}, {"dbx_entries", t.DBXEntries}} {
+		if number.n < 0 || number.n > 1<<20 {
+			return fmt.Errorf("thresholds.%s: %d is out of range", number.key, number.n)
+		}
+	}
+	for _, hash := range t.WeakHashes {
+		if !slices.Contains(hashNames, hash) {
+			return fmt.Errorf("thresholds.weak_hashes: %q is none of %s", hash, strings.Join(hashNames, ", "))
 		}
 	}
 	if t.KeyMode < 0 || t.KeyMode > 0o777 {
 		return fmt.Errorf("thresholds.private_key_mode: %#o are no permissions", t.KeyMode)
 	}
-	for key, letters := range map[string]string{"taint_fail": t.TaintFail, "taint_warn": t.TaintWarn} {
-		for _, letter := range letters {
+	for _, flags := range [][2]string{{"taint_fail", t.TaintFail}, {"taint_warn", t.TaintWarn}} {
+		for _, letter := range flags[1] {
 			if !strings.ContainsRune(taintLetters, letter) {
-				return fmt.Errorf("thresholds.%s: the kernel has no taint flag %q", key, letter)
+				return fmt.Errorf("thresholds.%s: the kernel has no taint flag %q", flags[0], letter)
 			}
 		}
 	}
 	return nil
 }
+
+// hashNames are the kernel's names of the hashes under signatures, as [certs.Details] has them.
+var hashNames = []string{"md2", "md4", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3-224", "sha3-256", "sha3-384", "sha3-512", "streebog256", "streebog512", "sm3"}
 
 func (a *Allowed) validate() error {
 	given := 0
@@ -220,14 +227,23 @@ func (a *Allowed) validate() error {
 	if given != 1 {
 		return errors.New("exactly one of key_id, sha256 and file names the key")
 	}
-	for key, value := range map[string]*string{"key_id": &a.KeyID, "sha256": &a.SHA256} {
-		*value = strings.ToLower(strings.ReplaceAll(*value, ":", ""))
-		raw, err := hex.DecodeString(*value)
+	for _, number := range []struct {
+		key   string
+		value *string
+		bytes int // 0: any but none
+	}{{"key_id", &a.KeyID, 0}, {"sha256", &a.SHA256, sha256.Size}} {
+		if *number.value == "" {
+			continue
+		}
+		*number.value = strings.ToLower(strings.ReplaceAll(*number.value, ":", ""))
+		raw, err := hex.DecodeString(*number.value)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%s: no hexadecimal number: %q", key, *value)
-		case key == "sha256" && *value != "" && len(raw) != 32:
-			return fmt.Errorf("sha256: %d bytes instead of 32", len(raw))
+			return fmt.Errorf("%s: no hexadecimal number: %q", number.key, *number.value)
+		case len(raw) == 0:
+			return fmt.Errorf("%s: no byte in it", number.key)
+		case number.bytes > 0 && len(raw) != number.bytes:
+			return fmt.Errorf("%s: %d bytes instead of %d", number.key, len(raw), number.bytes)
 		}
 	}
 	for _, store := range a.Stores {

@@ -118,8 +118,20 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"version = 1\n[[waivers]]\ncheck = \"KK-POL-001\"\nreason = \"x\"\nexpires = 2027-01-01": "cannot be waived",
 		"version = 1\n[[waivers]]\ncheck = \"KK-SB-1\"\nreason = \"x\"\nexpires = 2027-01-01":    "there is no check",
 		"version = 1\n" + strings.Repeat("#", PolicyMax):                                         "more than",
-		"version = 1\n\xff":  "",
-		"version = 1\n[keys": "line 2",
+		"version = 1\n\xff": "",
+		"VERSION = 1":       `line 1: unknown key "VERSION"`,
+		"version = 1\nx = 1\n[y]\nz = 1\n[checks]\noof = []": `line 2: unknown key "x"; line 3: unknown key "y"; line 6: unknown key "checks.oof"`,
+		"version = 1\n[[Waivers]]\ncheck = \"KK-SB-001\"\nreason = \"x\"\nexpires = 2027-01-01\n[[waivers]]\ncheck = \"KK-SB-002\"\nreason = \"x\"\nexpires = 2027-01-01": `line 2: unknown key "Waivers"`,
+		"version = 1\n[keys]\nallow = [\n{key_id = \"aa\"},\n{Key_ID = \"bb\"}]":                                                                                          `line 5: unknown key "keys.allow.Key_ID"`,
+		"version = 1\nkeys.Trust = []":                                                     `line 2: unknown key "keys.Trust"`,
+		"version = 1\nchecks = {Off = []}":                                                 `line 2: unknown key "checks.Off"`,
+		"version = 1\n[thresholds]\nrsa_bits = -1\nec_bits = -2\nexpires_days = -3":        "thresholds.rsa_bits: -1",
+		"version = 1\n[severity]\nKK-SB-004 = \"x\"\nKK-SB-003 = \"x\"\nKK-SB-001 = \"x\"": "severity.KK-SB-001",
+		"version = 1\n[thresholds]\nweak_hashes = [\"sha-1\"]":                             `thresholds.weak_hashes: "sha-1" is none of`,
+		"version = 1\n[thresholds]\nweak_hashes = [\"SHA1\"]":                              `thresholds.weak_hashes: "SHA1" is none of`,
+		"version = 1\n[[keys.allow]]\nkey_id = \"::\"":                                     "key_id: no byte",
+		"version = 1\n[[keys.allow]]\nsha256 = \":\"":                                      "sha256: no byte",
+		"version = 1\n[keys":                                                               "line 2",
 	} {
 		p, err := ParsePolicy([]byte(text))
 		if !errors.Is(err, ErrPolicy) || !strings.Contains(err.Error(), says) || !reflect.DeepEqual(p, Policy{}) {
