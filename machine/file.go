@@ -30,6 +30,21 @@ func OpenFile(path string) (*os.File, error) {
 
 var errDevice = errors.New("is a device")
 
+// Regular refuses what is no regular file, links followed: a pipe is waited for until somebody writes, for ever where nobody does. What is wrong with
+// a folder is told by whoever reads it.
+func Regular(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() && !info.IsDir() {
+		return &fs.PathError{Op: "open", Path: path, Err: errIrregular}
+	}
+	return nil
+}
+
+var errIrregular = errors.New("is no regular file")
+
 // readFile reads a file that the user names, of at most so many bytes.
 func readFile(path string, most int64) ([]byte, error) {
 	file, err := OpenFile(path)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -96,12 +97,12 @@ func (s *session) audit() *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			document := newAuditDocument()
+			s.compact = c.IsSet("snapshots")
 			a, err := s.auditing(c)
 			if err != nil {
 				return s.finishAudit(document, a, exitYes, err)
 			}
 			if c.IsSet("snapshots") {
-				s.compact = true
 				return s.runFleet(c.String("snapshots"), a)
 			}
 			code, err := s.runAudit(document, a)
@@ -113,6 +114,9 @@ func (s *session) audit() *cli.Command {
 func newAuditDocument() *auditDocument {
 	return &auditDocument{Checks: []checkDocument{}, Drift: []changeDocument{}, Summary: map[string]int{}, Findings: map[string]int{}}
 }
+
+// metricsSuffix is that of the files which node_exporter reads.
+const metricsSuffix = ".prom"
 
 // formats are the forms of an audit.
 var formats = []string{"table", "json", "nagios", "prometheus", "sce"}
@@ -141,7 +145,7 @@ func (s *session) auditing(c *cli.Context) (a auditing, err error) {
 		return a, usage("audit takes no arguments")
 	case asked && !s.json:
 		return a, usage("--json and --format %s exclude each other", a.format)
-	case c.IsSet("output") && (a.format != "prometheus" || filepath.Ext(a.output) != ".prom"):
+	case c.IsSet("output") && (a.format != "prometheus" || filepath.Ext(a.output) != metricsSuffix):
 		return a, usage("--output is for --format prometheus, and the name must end in .prom: node_exporter reads no others")
 	case fleet && (s.elsewhere || c.IsSet("baseline") || c.IsSet("record-baseline") || len(a.kernels) > 0):
 		return a, usage("--snapshots goes with none of --root, --snapshot, --baseline, --record-baseline, --kernel")
@@ -151,6 +155,8 @@ func (s *session) auditing(c *cli.Context) (a auditing, err error) {
 		return a, usage("the name of a file is empty")
 	case a.record != "" && (len(a.only) > 0 || a.baseFile != ""):
 		return a, usage("--record-baseline goes with neither --check nor --baseline: a baseline is of everything")
+	case a.record != "" && (a.format == "nagios" || a.format == "sce"):
+		return a, usage("--record-baseline does not go with --format %s, whose exit codes tell of checks", a.format)
 	}
 	if a.policyFile != "" {
 		if a.policy, err = readPolicy(a.policyFile); err != nil {
@@ -168,6 +174,7 @@ func (s *session) auditing(c *cli.Context) (a auditing, err error) {
 // runAudit fills in the document and writes it in its form; JSON is written by finish.
 func (s *session) runAudit(document *auditDocument, a auditing) (int, error) {
 	s.auditInto(document, a)
+	s.idleWaivers(document)
 	code := document.code()
 	if a.record != "" {
 		baseline, unseen := audit.Record(document.facts, document.report)
@@ -232,6 +239,18 @@ func (s *session) auditInto(document *auditDocument, a auditing) {
 	}
 }
 
+// idleWaivers warns of those that waive nothing on this machine, as when the subject is misspelt. Of a check that was not made nothing can be said.
+func (s *session) idleWaivers(d *auditDocument) {
+	for _, w := range d.policy.Waivers {
+		idle := func(c audit.Check) bool {
+			return c.ID == w.Check && c.Ran() && !slices.ContainsFunc(c.Subjects, func(s audit.Subject) bool { return s.Name == w.Subject })
+		}
+		if w.Subject != "" && !w.Expired(d.facts.Now) && slices.ContainsFunc(d.report.Checks, idle) {
+			s.warn(fmt.Sprintf("the policy's waiver of %s waives nothing here: nothing of that name is found", w))
+		}
+	}
+}
+
 func describeCheck(c audit.Check) checkDocument {
 	d := checkDocument{c.ID, c.Title, c.Result, c.Severity, c.Waived, c.Evidence, append([]string{}, c.References...), []aboutDocument{}}
 	for _, s := range c.Subjects {
@@ -247,7 +266,7 @@ func (d *auditDocument) code() int {
 		switch {
 		case c.Finding():
 			code = worse(code, exitNo)
-		case c.Result == audit.Unknown, slices.ContainsFunc(c.Subjects, func(s audit.Subject) bool { return s.Result == audit.Unknown }):
+		case c.Result == audit.Unknown:
 			code = worse(code, exitUnsure)
 		}
 	}
@@ -257,7 +276,8 @@ func (d *auditDocument) code() int {
 // finishAudit ends the run, with the exit code of the format's family. A monitor is told of a failure in its own form too.
 func (s *session) finishAudit(document *auditDocument, a auditing, code int, err error) error {
 	done := s.finish(document, &document.envelope, code, err)
-	if err != nil && !s.quiet && !s.json && (a.format != "prometheus" || codeOf(err) != exitUsage) {
+	file := a.format == "prometheus" && a.output != "" // which is written under --quiet too
+	if err != nil && !errors.Is(err, errOutput) && (file || !s.quiet && !s.json) && (a.format != "prometheus" || codeOf(err) != exitUsage) {
 		s.monitorsFailure(a.format, a.output, err)
 	}
 	s.family(a.format, document)

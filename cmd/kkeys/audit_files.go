@@ -7,15 +7,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"kkeys/audit"
+	"kkeys/certs"
 	"kkeys/internal/printable"
 	"kkeys/machine"
 )
 
 // readPolicy reads a policy and the certificates that it names. Nothing of it holds when something is wrong.
 func readPolicy(path string) (audit.Policy, error) {
-	text, err := machine.ReadFile(path)
+	text, err := readSetting(path)
 	if err != nil {
 		return audit.Policy{}, err
 	}
@@ -32,7 +34,11 @@ func readPolicy(path string) (audit.Policy, error) {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(filepath.Dir(path), file)
 		}
-		found, err := machine.CertificateFile(file)
+		err := machine.Regular(file)
+		var found []*certs.Certificate
+		if err == nil {
+			found, err = machine.CertificateFile(file)
+		}
 		if err != nil {
 			return audit.Policy{}, fmt.Errorf("%s: keys.allow[%d]: %w", path, i, err)
 		}
@@ -44,8 +50,19 @@ func readPolicy(path string) (audit.Policy, error) {
 	return p, nil
 }
 
+// readSetting reads a policy or a baseline. A pipe is one of the caller's own, as the shell names it, and none that lies somewhere: an audit shall end
+// where nobody sits before it.
+func readSetting(path string) ([]byte, error) {
+	if path != "/dev/stdin" && !strings.HasPrefix(path, "/dev/fd/") && !strings.HasPrefix(path, "/proc/self/fd/") {
+		if err := machine.Regular(path); err != nil {
+			return nil, err
+		}
+	}
+	return machine.ReadFile(path)
+}
+
 func readBaseline(path string) (*audit.Baseline, error) {
-	text, err := machine.ReadFile(path)
+	text, err := readSetting(path)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -62,11 +63,15 @@ func (s *session) runFleet(dir string, a auditing) error {
 
 var errNoRecordings = errors.New("no recorded machine")
 
-// recordedFiles finds those in a folder and below it; links to files are followed. Any other file is counted.
+// recordedFiles finds those in a folder, which may be a link, and below it; links to files are followed, others to folders not. Any other file is counted.
 func recordedFiles(dir string) (files []string, others int, err error) {
-	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	top := dir
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		top = strings.TrimRight(dir, "/") + "/" // lstat(2) then looks behind the link
+	}
+	err = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 		switch {
-		case err != nil && path == dir:
+		case err != nil && path == top:
 			return err
 		case err != nil:
 			files = append(files, path) // a folder that cannot be read is told of like a file
@@ -92,7 +97,11 @@ func recordedFiles(dir string) (files []string, others int, err error) {
 func (s *session) auditRecording(file string, a auditing) (*auditDocument, int) {
 	document := newAuditDocument()
 	document.Schema, document.File = "kkeys.audit/v1", &file
-	m, err := machine.Snapshot(file)
+	err := machine.Regular(file)
+	var m *machine.Machine
+	if err == nil {
+		m, err = machine.Snapshot(file)
+	}
 	if err != nil {
 		err = failed("%w", err)
 		document.Error = s.failure(err)

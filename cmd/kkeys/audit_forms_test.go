@@ -26,7 +26,7 @@ func TestAuditNagios(t *testing.T) {
 		code        int
 		args        []string
 	}{
-		{"6.1-off", "KKEYS CRITICAL - 4 findings: KK-SB-001 Secure Boot is off", 2, nil},
+		{"6.1-off", "KKEYS CRITICAL - 4 findings: KK-SB-001, KK-", 2, nil},
 		{"6.1-pending", "KKEYS WARNING - 4 findings: ", 1, nil},
 		{"6.1-own-keys", "KKEYS WARNING - 1 finding: KK-REV-001", 1, nil},
 		{"6.1-own-keys", "KKEYS UNKNOWN - no finding, 2 checks are not known", 3, []string{"--check", "KK-MOD-001", "--check", "KK-MOD-002"}},

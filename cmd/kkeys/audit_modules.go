@@ -28,12 +28,17 @@ func (s *session) auditModules(f *audit.Facts, a auditing, e *envelope) (found [
 	for _, l := range loaded {
 		f.Loaded = append(f.Loaded, audit.Loaded(l))
 	}
-	releases := a.kernels
+	var releases []string
+	for _, release := range a.kernels {
+		if !slices.Contains(releases, release) {
+			releases = append(releases, release)
+		}
+	}
 	if f.Modular.Answer == evidence.No {
 		return s.auditTrees(f, releases, e)
 	}
 	if running := f.Kernel.Release; running != "" {
-		releases = append([]string{running}, slices.DeleteFunc(slices.Clone(releases), func(r string) bool { return r == running })...)
+		releases = append([]string{running}, slices.DeleteFunc(releases, func(r string) bool { return r == running })...)
 	}
 	return s.auditTrees(f, releases, e)
 }

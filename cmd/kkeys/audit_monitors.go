@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"kkeys/audit"
@@ -35,7 +36,8 @@ func (d *auditDocument) state() int {
 	return state
 }
 
-// nagios is one line with performance data behind the bar, then a line for each check that does not pass.
+// nagios is one line with the ids of findings and with performance data behind the bar, then a line for each check that does not pass: the first one is
+// what a pager shows and what NRPE keeps whole.
 func nagios(d *auditDocument) string {
 	var found, long []string
 	for _, c := range d.report.Checks {
@@ -48,13 +50,13 @@ func nagios(d *auditDocument) string {
 		}
 		long = append(long, plugin(fmt.Sprintf("%s, %s: %s: %s", line, c.Severity, c.Title, c.Evidence)))
 		if c.Finding() {
-			found = append(found, plugin(c.ID+" "+c.Evidence))
+			found = append(found, c.ID)
 		}
 	}
 	text := "no finding"
 	switch {
 	case len(found) > 0:
-		text = count(len(found), "finding", "findings") + ": " + strings.Join(found, "; ")
+		text = count(len(found), "finding", "findings") + ": " + strings.Join(found, ", ")
 	case d.state() == nagiosUnknown:
 		text = fmt.Sprintf("no finding, %s not known", count(d.unknown(), "check is", "checks are"))
 	}
@@ -62,7 +64,7 @@ func nagios(d *auditDocument) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// unknown counts the checks that say so, as a whole or of something.
+// unknown counts the checks whose result is that.
 func (d *auditDocument) unknown() (n int) {
 	for _, c := range d.report.Checks {
 		if c.Result == audit.Unknown {
@@ -72,13 +74,32 @@ func (d *auditDocument) unknown() (n int) {
 	return n
 }
 
+// drifted counts the changes since the baseline that are findings and not waived; false where nothing was compared.
+func (d *auditDocument) drifted() (n int, compared bool) {
+	for _, c := range d.report.Checks {
+		if c.ID != audit.DriftID {
+			continue
+		}
+		compared = d.facts.Baseline != nil && c.Ran()
+		for _, s := range c.Subjects {
+			if s.Result.Finding() && !s.Waived {
+				n++
+			}
+		}
+	}
+	return n, compared
+}
+
 // performance are numbers with the threshold of a warning and that of a critical state, as in `critical=0;;0`.
 func (d *auditDocument) performance() string {
 	words := []string{}
 	for _, severity := range audit.Severities {
 		words = append(words, fmt.Sprintf("%s=%d;0;;0", severity, d.Findings[string(severity)]))
 	}
-	words = append(words, fmt.Sprintf("unknown=%d;;;0", d.unknown()), fmt.Sprintf("waived=%d;;;0", d.Summary["waived"]), fmt.Sprintf("drift=%d;;0;0", len(d.Drift)))
+	words = append(words, fmt.Sprintf("unknown=%d;;;0", d.unknown()), fmt.Sprintf("waived=%d;;;0", d.Summary["waived"]))
+	if n, compared := d.drifted(); compared {
+		words = append(words, fmt.Sprintf("drift=%d;;0;0", n))
+	}
 	untrusted, verified := 0, false
 	for _, tree := range d.facts.Trees {
 		verified = verified || tree.Err == nil
@@ -139,6 +160,7 @@ func (d *auditDocument) verdict() int {
 // family turns the exit code into the one of the format's family. A run without checks has failed.
 func (s *session) family(format string, document *auditDocument) {
 	failed := len(document.Checks) == 0 || document.Error != nil
+	s.unwritten = map[string]int{"nagios": nagiosUnknown, "sce": sceError}[format]
 	switch {
 	case format == "nagios" && failed:
 		s.code = nagiosUnknown
@@ -155,27 +177,39 @@ func (s *session) family(format string, document *auditDocument) {
 func (s *session) monitorsFailure(format, output string, err error) {
 	switch format {
 	case "nagios":
-		s.write("KKEYS UNKNOWN - " + plugin(err.Error()) + "\n")
+		s.write("KKEYS UNKNOWN - " + firstLine(plugin(err.Error())) + "\n")
 	case "sce":
 		s.write("error: " + printable.Text(err.Error()) + "\n")
 	case "prometheus":
+		if output != "" && filepath.Ext(output) != metricsSuffix {
+			return
+		}
 		if werr := s.sayMetrics(failureMetrics(s.now()), output); werr != nil {
 			s.warn(werr.Error())
 		}
 	}
 }
 
-// formatAsked is the form that the command line asks for, where that could not be parsed.
-func (s *session) formatAsked() string {
+// firstLine bounds the line of a failure: 1,000 bytes, of whole characters.
+func firstLine(text string) string {
+	const most = 1000
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// asked is the value of a flag on the command line, the last one, where that could not be parsed or was not yet.
+func (s *session) asked(flag string) (asked string) {
 	for i, arg := range s.args {
 		name, value, inline := strings.Cut(arg, "=")
 		switch {
-		case strings.TrimLeft(name, "-") != "format" || !strings.HasPrefix(arg, "-"):
+		case strings.TrimLeft(name, "-") != flag || !strings.HasPrefix(arg, "-"):
 		case inline:
-			return value
+			asked = value
 		case i+1 < len(s.args):
-			return s.args[i+1]
+			asked = s.args[i+1]
 		}
 	}
-	return ""
+	return asked
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -37,12 +38,16 @@ const certificatesMax = 200
 // certificates.
 func metrics(d *auditDocument) []metric {
 	f := d.facts
+	enforced := f.Kernel.Enforced.Answer
+	if f.Modular.Answer == evidence.No { // there is nothing to enforce
+		enforced = evidence.Unknown
+	}
 	all := []metric{
 		yesNoMetric("kkeys_secure_boot_enabled", "Whether Secure Boot is on.", f.Firmware.SecureBoot.Answer),
 		yesNoMetric("kkeys_secure_boot_setup_mode", "Whether the firmware is in setup mode.", f.Firmware.SetupMode.Answer),
 		yesNoMetric("kkeys_shim_validation_disabled", "Whether shim checks nothing that it starts.", f.Firmware.ValidationDisabled.Answer),
 		lockdownMetric(f.Kernel.Lockdown),
-		yesNoMetric("kkeys_module_sig_enforced", "Whether modules without a trusted signature are refused.", f.Kernel.Enforced.Answer),
+		yesNoMetric("kkeys_module_sig_enforced", "Whether modules without a trusted signature are refused.", enforced),
 		ringMetric(f.Stores),
 		certificateMetric(f.Stores),
 		moduleMetric(d),
@@ -63,9 +68,9 @@ func metrics(d *auditDocument) []metric {
 		result.add(1, [2]string{"check", c.ID}, [2]string{"severity", string(c.Severity)}, [2]string{"result", string(c.Result)}, [2]string{"waived", strconv.FormatBool(c.Waived)})
 	}
 	all = append(all, findings, checks, result)
-	if f.Baseline != nil {
-		drift := metric{name: "kkeys_audit_drift", help: "Changes since the baseline."}
-		drift.add(float64(len(d.Drift)))
+	if n, compared := d.drifted(); compared {
+		drift := metric{name: "kkeys_audit_drift", help: "Changes since the baseline that nobody waives."}
+		drift.add(float64(n))
 		all = append(all, drift)
 	}
 	return append(all, runMetrics(f.Now, 1)...)
@@ -226,7 +231,10 @@ func (s *session) sayMetrics(all []metric, output string) error {
 		return nil
 	}
 	if err := machine.ReplaceFile(output, []byte(text), 0o644); err != nil {
-		return failed("--output: %w", err)
+		return failed("%w: %w", errOutput, err)
 	}
 	return nil
 }
+
+// errOutput: the file for metrics could not be written, so that no failure can be told in it either.
+var errOutput = errors.New("--output")

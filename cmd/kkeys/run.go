@@ -29,6 +29,7 @@ type session struct {
 	tree      *machine.ModuleTree // see byName
 	unshown   string              // what follows when the report cannot be written
 	code      int                 // set by finish
+	unwritten int                 // in place of exitFailed when the report cannot be written, in a monitor's family of codes; else 0
 	done      bool
 }
 
@@ -51,7 +52,9 @@ func run(ctx context.Context, args []string, std streams, m *machine.Machine) in
 		s.fail(err)
 	}
 	if out.err != nil {
-		s.code = worse(s.code, exitFailed)
+		if s.code = worse(s.code, exitFailed); s.unwritten != 0 {
+			s.code = s.unwritten
+		}
 		if !s.quiet {
 			fmt.Fprintf(s.err, "kkeys: error: standard output: %s\n", printable.Text(out.err.Error()))
 			if s.unshown != "" {
@@ -198,7 +201,8 @@ func (s *session) fail(err error) {
 		return
 	}
 	if s.command == "audit" { // a monitor is told in its own form
-		_ = s.finishAudit(newAuditDocument(), auditing{format: s.formatAsked()}, exitYes, err)
+		s.compact = s.asked("snapshots") != ""
+		_ = s.finishAudit(newAuditDocument(), auditing{format: s.asked("format"), output: s.asked("output")}, exitYes, err)
 		return
 	}
 	document := &envelope{}
