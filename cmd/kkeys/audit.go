@@ -243,7 +243,7 @@ func (s *session) auditInto(document *auditDocument, a auditing) {
 func (s *session) idleWaivers(d *auditDocument) {
 	for _, w := range d.policy.Waivers {
 		idle := func(c audit.Check) bool {
-			return c.ID == w.Check && c.Ran() && !slices.ContainsFunc(c.Subjects, func(s audit.Subject) bool { return s.Name == w.Subject })
+			return c.ID == w.Check && c.Ran() && !slices.ContainsFunc(c.Subjects, func(s audit.Subject) bool { return s.Name == w.Subject || s.Also == w.Subject })
 		}
 		if w.Subject != "" && !w.Expired(d.facts.Now) && slices.ContainsFunc(d.report.Checks, idle) {
 			s.warn(fmt.Sprintf("the policy's waiver of %s waives nothing here: nothing of that name is found", w))
