@@ -168,12 +168,12 @@ func Diagnose(f Facts) []Finding {
 	soft := f.Kernel.Enforced.Answer == evidence.No
 	switch {
 	case f.Kernel.Signatures.Answer == evidence.No: // it looks at none
-		found = slices.DeleteFunc(found, func(f Finding) bool { return tolerated[f.ID] })
+		found = slices.DeleteFunc(found, func(f Finding) bool { return tolerated[f.ID] || fatal[f.ID] })
 	case soft:
 		found = softened(found)
 	}
 	found = drop(found)
-	explains := func(f Finding) bool { return f.Certainty != Possible && !f.Harmless && !(soft && tolerated[f.ID]) }
+	explains := func(f Finding) bool { return f.Certainty != Possible && !f.Harmless && !(soft && soften(f)) }
 	if slices.ContainsFunc(found, explains) { // an errno says nothing more
 		found = slices.DeleteFunc(found, func(f Finding) bool { return f.ID == bareErrno })
 	}
@@ -201,14 +201,28 @@ var tolerated = map[string]bool{
 	"not-through-shim": true, "secure-boot-off": true, "list-not-trusted": true, "no-machine-keyring": true, "no-authority": true, "keyring-cut": true,
 }
 
+// fatal are findings of signatures that no kernel tolerates which looks at them at all: those that do not match, or are in no form.
+var fatal = map[string]bool{"wrong-signature": true, "malformed-signature": true, "same-name": true, "revoked": true, "blacklisted": true}
+
+// soften tells whether a kernel that does not enforce signatures would load the module all the same; also of a signature that is wrong by a key which
+// the kernel does not have.
+func soften(f Finding) bool {
+	return tolerated[f.ID] || f.ID == "wrong-signature" && f.Certainty != Proven
+}
+
 // Tolerated tells of a finding's id whether it is about a signature that a kernel which does not enforce them would do without.
 func Tolerated(id string) bool { return tolerated[id] }
 
-// softened says of what is tolerated that it keeps nothing from loading.
+// softened says of what is tolerated that it keeps nothing from loading. What would have the kernel enforce signatures first is no way out then.
 func softened(found []Finding) []Finding {
 	for i, f := range found {
-		if tolerated[f.ID] {
-			found[i].Cause = "it loads here all the same, and taints the kernel (E): " + f.Cause
+		if !soften(f) {
+			continue
+		}
+		found[i].Cause = "it loads here all the same, and taints the kernel (E): " + f.Cause
+		found[i].Ways = slices.DeleteFunc(f.Ways, func(w Way) bool { return w[0].Do == SecureBoot || w[0].Do == Validation })
+		if len(found[i].Ways) == 0 {
+			found[i].NoWay = "nothing needs to be done to load it; a signature would only keep the kernel from being tainted"
 		}
 	}
 	return found

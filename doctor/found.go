@@ -137,7 +137,7 @@ var nothing = map[string]bool{"/bin/false": true, "/bin/true": true, "/usr/bin/f
 // incapable: before anything else the kernel asks whether the caller may load modules (may_init_module, kernel/module/main.c).
 func incapable(f Facts) []Finding {
 	finding := Finding{ID: "no-capability", Certainty: Possible, Concerns: You, Cause: "a process like this one may load no module at all", Evidence: []string{f.Capable.Evidence},
-		NoWay: "load it outside of the container, on the machine itself", Reference: "capabilities(7), CAP_SYS_MODULE"}
+		NoWay: "by hand: load it outside of the container, on the machine itself", Reference: "capabilities(7), CAP_SYS_MODULE"}
 	switch {
 	case f.Capable.Answer == evidence.No && f.Failure == "EPERM":
 		finding.Certainty = Likely

@@ -1,10 +1,10 @@
 package doctor
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -33,7 +33,7 @@ func appraisal(f Facts) []Finding {
 	switch {
 	case len(lines) > 0:
 		return one(Finding{ID: "ima", Certainty: Likely, Concerns: You, Cause: "IMA refuses a module that does not come as a file which it has appraised", Evidence: quote(lines), Reference: imaReference})
-	case gate.Result == trust.Fail || f.Failure == "EACCES" && gate.Result != trust.Pass:
+	case gate.Result == trust.Fail || f.Failure == "EACCES" && gate.Result != trust.Pass && gate.Result != trust.NotApplicable:
 		return one(Finding{ID: "ima", Certainty: Possible, Concerns: You, Cause: "IMA appraises modules on this machine: the file needs a signature of its own (security.ima)", Evidence: seen(gate),
 			Reference: imaReference})
 	}
@@ -41,6 +41,9 @@ func appraisal(f Facts) []Finding {
 }
 
 const imaReference = "Documentation/ABI/testing/ima_policy, func=MODULE_CHECK"
+
+// ofKernel are the paths of the modules in the kernel's own package.
+var ofKernel = regexp.MustCompile(`^/(usr/)?lib/modules/[^/]+/kernel/`)
 
 // packing: somebody must unpack the file, and it must be whole.
 func packing(f Facts) []Finding {
@@ -53,7 +56,7 @@ func packing(f Facts) []Finding {
 		return one(Finding{ID: id, Certainty: certainty, Concerns: Builder, Cause: cause, Evidence: what, Ways: by(Remedy{Do: remedy, Path: f.Path}), Reference: "kernel/module/decompress.c"})
 	}
 	whole := Rebuild // what brings a whole file
-	if strings.Contains(f.Path, "/kernel/") {
+	if ofKernel.MatchString(f.Path) {
 		whole = Reinstall
 	}
 	switch {
@@ -134,6 +137,8 @@ func hash(f Facts) []Finding {
 		return nil
 	case len(said) > 0, f.Module.Hash.Answer == evidence.No, f.Failure == "EKEYREJECTED" && f.found():
 		finding.Certainty = Likely
+	case f.Failure == "": // the verdict has the doubt
+		return nil
 	default:
 		finding.Certainty = Possible
 	}
@@ -143,9 +148,11 @@ func hash(f Facts) []Finding {
 // forbidden: the module itself is on a list.
 func forbidden(f Facts) []Finding {
 	lines := f.said(kernel.SaidBlacklisted)
-	if f.Module != nil && f.Module.SHA256 != [sha256.Size]byte{} { // others' lines
+	if f.Module != nil { // others' lines
 		sum := hex.EncodeToString(f.Module.SHA256[:])
 		lines = slices.DeleteFunc(lines, func(s Said) bool { return s.Subject != sum })
+	} else if f.Failure != "EKEYREJECTED" {
+		lines = nil
 	}
 	if (f.Module == nil || !f.Module.Blacklisted()) && len(lines) == 0 {
 		return nil
@@ -163,7 +170,7 @@ func madeForAnother(f Facts) []Finding {
 			return s.Subject != f.Info.Vermagic || f.Kernel.Release != "" && release != f.Kernel.Release
 		})
 	}
-	structs := f.said(kernel.SaidStruct)
+	structs := slices.DeleteFunc(f.said(kernel.SaidStruct), func(s Said) bool { return s.Module == "" })
 	if f.Info == nil {
 		if f.InfoErr == nil {
 			return nil
@@ -232,7 +239,8 @@ const bareErrno = "errno"
 
 // unexplained says what an errno alone allows, where nothing else explains it.
 func unexplained(f Facts) []Finding {
-	if f.Failure == "" || f.Failure == kernel.Loaded {
+	failures := f.said(kernel.SaidNotInserted)
+	if f.Failure == "" && len(failures) == 0 {
 		return nil
 	}
 	causes := map[kernel.Errno]string{
@@ -248,9 +256,14 @@ func unexplained(f Facts) []Finding {
 		"ENODEV":       "it was loaded and found nothing to do: this is not about signatures",
 	}
 	cause, known := causes[f.Failure]
-	if !known {
-		return nil
+	switch {
+	case f.Failure == "":
+		cause = "it was not loaded, with words that are not known here"
+	case !known:
+		cause = string(f.Failure) + ": nothing that is known of signatures"
+	default:
+		cause = string(f.Failure) + ": " + cause
 	}
-	return one(Finding{ID: bareErrno, Certainty: Possible, Concerns: You, Cause: string(f.Failure) + ": " + cause, Reference: "kernel/module/main.c",
-		Evidence: quote(f.said(kernel.SaidFormat, kernel.SaidAlgorithm, kernel.SaidELF, kernel.SaidRejected, kernel.SaidTrailer))})
+	return one(Finding{ID: bareErrno, Certainty: Possible, Concerns: You, Cause: cause, Reference: "kernel/module/main.c",
+		Evidence: append(quote(failures), quote(f.said(kernel.SaidFormat, kernel.SaidAlgorithm, kernel.SaidELF, kernel.SaidRejected, kernel.SaidTrailer))...)})
 }

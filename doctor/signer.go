@@ -49,9 +49,9 @@ func signature(f Facts) []Finding {
 func (f Facts) wrong() []Finding {
 	finding := Finding{ID: "wrong-signature", Certainty: Likely, Concerns: Builder, Evidence: seen(f.gate(trust.GateModule)),
 		Cause:     "the signature is not one of the key that it names over these bytes: the module was changed after it was signed, or another key of the same name signed it",
-		Reference: "kernel/module/signing.c: EKEYREJECTED without a word in the log"}
-	if f.gate(trust.GateModule).Result == trust.Fail {
-		finding.Certainty = Proven
+		Reference: "kernel/module/signing.c, mod_verify_sig"}
+	if f.gate(trust.GateModule).Result == trust.Fail { // the kernel has that key
+		finding.Certainty, finding.Reference = Proven, "kernel/module/signing.c: EKEYREJECTED without a word in the log"
 	}
 	return one(f.resigned(finding))
 }
@@ -66,8 +66,11 @@ func signer(f Facts) []Finding {
 		return nil
 	}
 	certain := Likely
-	if f.Verdict.Value == trust.Untrusted {
+	switch {
+	case f.Verdict.Value == trust.Untrusted:
 		certain = Proven
+	case f.gate(trust.GatePresent).Result != trust.Fail && len(codeSigning) == 0 && len(f.said(kernel.SaidKey, kernel.SaidUntrusted)) == 0:
+		return nil // whether the kernel has the key was not seen, and nobody says so
 	}
 	finding := func(id, cause string, gate trust.Gate) Finding {
 		said := quote(f.said(kernel.SaidKey, kernel.SaidLockdown, kernel.SaidTaint, kernel.SaidUntrusted))
@@ -120,10 +123,13 @@ func signer(f Facts) []Finding {
 	return one(f.notEnrolled(finding, enrolled))
 }
 
-// notCodeSigning are the lines of SUSE's kernels about the key that signed this module: the kernel names it by the end of its id.
+// signerMin is how many hex digits of an id a line must have to be about a key.
+const signerMin = 6
+
+// notCodeSigning are the lines of SUSE's kernels about the key that signed this module: the kernel names it by a part of its id.
 func (f Facts) notCodeSigning() (lines []Said) {
 	for _, s := range f.said(kernel.SaidCodeSigning) {
-		if f.KeyID != "" && strings.Contains(f.KeyID, s.Subject) {
+		if len(s.Subject) >= signerMin && strings.Contains(f.KeyID, s.Subject) {
 			lines = append(lines, s)
 		}
 	}
@@ -192,7 +198,7 @@ func (f Facts) enrolledInVain(finding func(id, cause string, gate trust.Gate) Fi
 			f.Authority = true
 			found = f.remade(found)
 		case shut.gate == trust.GateShim:
-			found.NoWay = "start the machine through the distribution's shim (efibootmgr -v lists what the firmware starts), or put the key into the firmware's db (kkeys uefi enroll) where this kernel asks .platform"
+			found.NoWay = "by hand: start the machine through the distribution's shim (efibootmgr -v lists what the firmware starts), or put the key into the firmware's db (kkeys uefi enroll) where this kernel asks .platform"
 		default:
 			found.Concerns, found.NoWay = Distribution, "nothing that is enrolled helps: it takes a kernel that is built otherwise, or a module signed with a key of its own"
 		}

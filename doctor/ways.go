@@ -50,6 +50,9 @@ func (f Facts) fresh() (ways []Way, noWay string) {
 // resigned takes the ways to another signature into a finding.
 func (f Facts) resigned(finding Finding) Finding {
 	ways, noWay := f.signed()
+	if len(ways) > 0 && f.NewKey.Result == trust.Fail && ways[0][0].Do == mends[f.NewKey.Mend] { // why that comes first
+		finding.Evidence = append(finding.Evidence, seen(f.NewKey)...)
+	}
 	if finding.Ways = append(finding.Ways, ways...); len(finding.Ways) == 0 {
 		finding.NoWay = noWay
 	}

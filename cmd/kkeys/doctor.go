@@ -93,11 +93,20 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 		return exitYes, err
 	}
 	names := c.Args().Slice()
-	if slices.Contains(names, "") {
-		return exitYes, usage("an empty name")
+	for _, name := range names {
+		switch {
+		case kernel.ModuleName(name) == "":
+			return exitYes, usage("%q is no name of a module", name)
+		case strings.Contains(name, ":") && !isFile(name):
+			return exitYes, usage("%q is no name of a module; `modprobe -R` tells which one is for a device", name)
+		}
 	}
+	names = slices.Compact(names)
 	if len(names) == 0 {
-		names = namedIn(said)
+		var left int
+		if names, left = namedIn(said); left > 0 {
+			document.missing("modules", fmt.Errorf("%d more that the log names, before these; name them to have them looked at", left))
+		}
 		s.machineFindings(said, document)
 	}
 	common := &trustedDocument{}
@@ -117,6 +126,11 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 		all = append(all, f)
 	}
 	s.copies(all, &common.envelope)
+	for _, t := range said { // an answer to something else would be none
+		if t.Where == givenError && t.Module != "" && len(all) > 0 && !slices.ContainsFunc(all, func(f doctor.Facts) bool { return f.Is(t.Module) }) {
+			document.missing(givenError, fmt.Errorf("it names %s, which was not asked about", kernel.ModuleName(t.Module)))
+		}
+	}
 	for _, f := range all {
 		document.Subjects = append(document.Subjects, s.describe(f, doctor.Diagnose(f)))
 	}
@@ -124,6 +138,9 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 	s.resorts(facts, document)
 	if c.Bool("report") {
 		return s.sayReport(document, facts), several(failures)
+	}
+	if len(failures) > 0 && len(document.Subjects)+len(document.Machine) == 0 {
+		return exitYes, several(failures)
 	}
 	return s.sayDiagnosis(document), several(failures)
 }
@@ -135,7 +152,10 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read 
 	read = true
 	switch path := c.String("log"); {
 	case path == "-":
-		data, err := io.ReadAll(io.LimitReader(s.in, modsig.MaxModule))
+		data, err := io.ReadAll(io.LimitReader(s.in, modsig.MaxModule+1))
+		if err == nil && len(data) > modsig.MaxModule {
+			err = fmt.Errorf("more than %d bytes", modsig.MaxModule)
+		}
 		if err != nil {
 			return nil, false, failed("--log: %w", err)
 		}
@@ -165,7 +185,7 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read 
 		before := len(said)
 		for line := range kernel.Lines(text) {
 			if trouble, ok := kernel.ReadTrouble(line.Message); ok {
-				said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: "--error"})
+				said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: givenError})
 			}
 		}
 		if len(said) == before {
@@ -174,6 +194,9 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read 
 	}
 	return said, read, nil
 }
+
+// givenError is where a line stands that the user gave.
+const givenError = "--error"
 
 // restricted tells how to come by the log where only root may read it (kernel.dmesg_restrict, CAP_SYSLOG).
 func restricted(err error) error {
@@ -187,18 +210,22 @@ func restricted(err error) error {
 const namesMax = 20
 
 // namedIn are the modules that lines name in trouble; the files that they name, where those are there.
-func namedIn(said []doctor.Said) (names []string) {
+func namedIn(said []doctor.Said) (names []string, left int) {
+	seen := map[string]bool{}
 	for _, t := range slices.Backward(said) {
 		name := kernel.ModuleName(t.Module)
-		if _, err := os.Stat(t.Module); isFile(t.Module) && err == nil {
+		if info, err := os.Stat(t.Module); machine.IsModuleName(t.Module) && err == nil && info.Mode().IsRegular() {
 			name = t.Module
 		}
-		if name != "" && !slices.Contains(names, name) && len(names) < namesMax {
+		if name != "" && !seen[name] {
+			seen[name] = true
 			names = append(names, name)
 		}
 	}
+	left = max(0, len(names)-namesMax)
+	names = names[:len(names)-left]
 	slices.Reverse(names)
-	return names
+	return names, left
 }
 
 // failureOf is what loading the module gave last.
@@ -215,12 +242,10 @@ func failureOf(said []doctor.Said, f doctor.Facts) (errno kernel.Errno) {
 func isFile(arg string) bool { return strings.ContainsRune(arg, '/') || machine.IsModuleName(arg) }
 
 func (s *session) sayDiagnosis(document *doctorDocument) int {
-	code := exitYes
 	if len(document.Machine)+len(document.Subjects) == 0 {
 		s.say("nothing is wrong that can be seen, and the log names no module; name the one that does not load")
 	}
 	for _, f := range document.Machine {
-		code = worse(code, exitNo)
 		s.say("%s: %s", f.ID, printable.Text(f.Message))
 		if f.Fix != nil {
 			s.say("  fix: %s", pasted(*f.Fix))
@@ -228,13 +253,11 @@ func (s *session) sayDiagnosis(document *doctorDocument) int {
 	}
 	for _, d := range document.Subjects {
 		if d.causes() {
-			code = worse(code, exitNo)
 			s.say("%s%s", printable.Text(d.Name), at(d.Path))
 		} else {
 			s.say("%s%s: nothing is wrong that can be seen", printable.Text(d.Name), at(d.Path))
 		}
 		if d.Doubt != nil {
-			code = worse(code, exitUnsure)
 			s.say("  whether it loads cannot be told: %s", printable.Text(*d.Doubt))
 		}
 		for _, f := range d.Findings {
@@ -250,7 +273,7 @@ func (s *session) sayDiagnosis(document *doctorDocument) int {
 		}
 		s.say("    %s", printable.Text(r.Price))
 	}
-	return document.unsure(code)
+	return document.code()
 }
 
 func (s *session) sayFinding(f causeDocument) {
@@ -291,12 +314,15 @@ func (d *diagnosisDocument) causes() bool {
 	return slices.ContainsFunc(d.Findings, func(f causeDocument) bool { return !f.Harmless })
 }
 
-// unsure: where nothing was found, what was not seen may have been the cause.
-func (d *doctorDocument) unsure(code int) int {
-	if code == exitYes && len(d.NotSeen) > 0 {
+// code is the exit code: a cause, or, where none was found, that it may be in what was not seen.
+func (d *doctorDocument) code() int {
+	switch {
+	case len(d.Machine) > 0, slices.ContainsFunc(d.Subjects, func(s diagnosisDocument) bool { return s.causes() }):
+		return exitNo
+	case len(d.NotSeen) > 0, slices.ContainsFunc(d.Subjects, func(s diagnosisDocument) bool { return s.Doubt != nil }):
 		return exitUnsure
 	}
-	return code
+	return exitYes
 }
 
 func at(path *string) string {

@@ -76,7 +76,7 @@ func (s *session) rebuild(f doctor.Facts) []string {
 	if len(f.Builds) > 0 {
 		return []string{s.headers(f), s.build(doctor.Remedy{Path: f.Builds[0].Package, Tool: f.Builds[0].Tool}, f)}
 	}
-	if s.machine.HasFolder("var/lib/dkms") {
+	if strings.Contains(f.Path, "/updates/dkms/") {
 		return []string{s.headers(f), "sudo dkms autoinstall -k " + release}
 	}
 	return []string{s.headers(f), "make -C /lib/modules/" + release + "/build M=$PWD modules"}

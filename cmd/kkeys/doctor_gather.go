@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -28,9 +30,14 @@ func (s *session) factsOf(arg string, p proof, common trust.Facts, document *tru
 		if data, err = machine.ReadFile(arg); err != nil {
 			return f, failed("%w", err)
 		}
-		if !s.elsewhere && underModules(arg) { // what holds for its name holds for the file
+		if !s.elsewhere && underModules(arg) && strings.Contains(arg, "/modules/"+f.Kernel.Release+"/") { // what holds for its name holds for the file
 			if _, err := s.byName(&f, &document.envelope); err != nil {
 				return f, err
+			}
+			if sameFile(arg, f.Chosen) {
+				f.Chosen = arg
+			} else { // modprobe takes another, which is not asked about
+				f.Searched = false
 			}
 		}
 		f.Path = arg
@@ -162,6 +169,13 @@ func (s *session) copiesIn(image string, wanted map[string]*doctor.Facts) error 
 	})
 }
 
+// sameFile tells whether two paths lead to one file.
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	other, oerr := os.Stat(b)
+	return err == nil && oerr == nil && os.SameFile(one, other)
+}
+
 // processors are debug/elf's names of what the kernel calls its own (uname -m).
 var processors = map[string]string{"x86_64": "EM_X86_64", "i686": "EM_386", "aarch64": "EM_AARCH64", "armv7l": "EM_ARM", "riscv64": "EM_RISCV", "ppc64le": "EM_PPC64", "s390x": "EM_S390", "loongarch64": "EM_LOONGARCH"}
 
@@ -208,9 +222,12 @@ func (s *session) machineFindings(said []doctor.Said, document *doctorDocument) 
 	s.quiet = quiet
 	document.Machine = status.Findings
 	document.also(status.NotSeen)
-	for _, t := range said {
-		if t.Kind == kernel.SaidCertificate || t.Kind == kernel.SaidRevoked {
-			document.Machine = append(document.Machine, finding("certificate-refused-at-boot", "the kernel did not take a certificate that was handed to it: "+t.Where+": "+t.Line, ""))
+	refused := slices.DeleteFunc(slices.Clone(said), func(t doctor.Said) bool { return t.Kind != kernel.SaidCertificate && t.Kind != kernel.SaidRevoked })
+	if len(refused) > 0 {
+		more := ""
+		if n := len(refused) - 1; n > 0 {
+			more = fmt.Sprintf(", and %s like it", count(n, "line", "lines"))
 		}
+		document.Machine = append(document.Machine, finding("certificate-refused-at-boot", "the kernel did not take a certificate that was handed to it: "+refused[0].Where+": "+refused[0].Line+more, ""))
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,11 +53,7 @@ func (s *session) sayReport(document *doctorDocument, facts trust.Facts) int {
 	for _, line := range s.report(document, facts) {
 		s.say("%s", line)
 	}
-	code := exitYes
-	if len(document.Machine) > 0 || slices.ContainsFunc(document.Subjects, func(d diagnosisDocument) bool { return d.causes() }) {
-		code = worse(code, exitNo)
-	}
-	return document.unsure(code)
+	return document.code()
 }
 
 // report are the lines. All that is not kkeys' own words stands in code spans, where nothing is markup.
@@ -91,7 +88,7 @@ func (r redactor) kernel(facts trust.Facts) []string {
 	k := facts.Kernel
 	distribution := redactor{homes: r.homes}.quote(strings.TrimSpace(k.Distribution.ID + " " + k.Distribution.Version)) // many a machine is called debian
 	lines := []string{"- kkeys " + version, "- kernel: " + r.quote(k.Release) + ", " + distribution,
-		"- signatures: " + r.quote(k.Enforced.Evidence), "- lockdown: " + r.quote(k.Lockdown)}
+		"- signatures: " + r.quote(k.Enforced.Evidence), "- lockdown: " + r.quote(cmp.Or(k.Lockdown, "unknown"))}
 	if facts.Firmware != nil {
 		lines = append(lines, fmt.Sprintf("- Secure Boot: %v, shim: %v", facts.Firmware.SecureBoot.Answer, facts.Firmware.Shim.Answer))
 	}
@@ -112,6 +109,9 @@ func (r redactor) subjects(lines []string, all []diagnosisDocument) []string {
 		}
 		if !d.causes() {
 			head = append(head, "- nothing is wrong that can be seen")
+		}
+		if d.Doubt != nil {
+			head = append(head, "- whether it loads cannot be told: "+r.quote(*d.Doubt))
 		}
 		room := reportLines - rest - len(lines) - len(head)
 		if len(d.Findings) > 0 {
@@ -164,6 +164,9 @@ func (r redactor) cause(f causeDocument) []string {
 		if fix.Note != nil {
 			lines = append(lines, "    - "+r.command(*fix.Note))
 		}
+	}
+	if f.NoWay != nil {
+		lines = append(lines, "  - no way out is known here: "+r.quote(*f.NoWay))
 	}
 	return lines
 }

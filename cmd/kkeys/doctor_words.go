@@ -28,10 +28,16 @@ func (s *session) describe(f doctor.Facts, findings []doctor.Finding) diagnosisD
 				c.Fixes = append(c.Fixes, fix)
 			}
 		}
+		if len(finding.Ways) > 0 && len(c.Fixes) == 0 && c.NoWay == nil {
+			c.NoWay = known("the command for it is not known for this distribution")
+		}
 		d.Findings = append(d.Findings, c)
 	}
 	if f.Verdict != nil && f.Verdict.Value != trust.Trusted && f.Kernel.Enforced.Answer != evidence.No && !d.causes() {
 		d.Doubt = known(doubt(f))
+	}
+	if f.Path == "" && !f.Searched && !d.causes() {
+		d.Doubt = known("no file of that name could be looked for")
 	}
 	return d
 }
@@ -68,19 +74,29 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 			}
 		}
 	}
-	note := func(text string) { fix.Note = &text }
+	note := func(text string) {
+		if fix.Note != nil && !strings.Contains(*fix.Note, text) {
+			text = *fix.Note + "; " + text
+		}
+		fix.Note = &text
+	}
+	dkms := func(private, certificate string) { // it has a key of its own
+		if strings.Contains(f.Path, "/updates/dkms/") && !strings.HasPrefix(private, "/var/lib/dkms/") {
+			note(fmt.Sprintf("to have dkms sign with it from now on: (echo mok_signing_key=%s; echo mok_certificate=%s) | sudo tee /etc/dkms/framework.conf.d/kkeys.conf", argument(private), argument(certificate)))
+		}
+	}
 	loads := true
 	for _, r := range way {
 		file := argument(r.Path)
 		switch r.Do {
 		case doctor.Sign:
 			add(fmt.Sprintf("sudo kkeys sign --key %s --cert %s %s", argument(r.Private), argument(r.Certificate), file))
-			if strings.Contains(f.Path, "/updates/dkms/") && !strings.HasPrefix(r.Private, "/var/lib/dkms/") {
-				note(fmt.Sprintf("to have dkms sign with it from now on: (echo mok_signing_key=%s; echo mok_certificate=%s) | sudo tee /etc/dkms/framework.conf.d/kkeys.conf", argument(r.Private), argument(r.Certificate)))
-			}
+			dkms(r.Private, r.Certificate)
 		case doctor.MakeKey, doctor.MakeAuthority:
-			add(s.makeKey(r.Do, file)...)
+			private, certificate := s.newKey()
+			add(makeKey(r.Do, private, certificate, file)...)
 			note("at the boot MokManager asks: Enroll MOK, Continue, Yes, the password, Reboot")
+			dkms(private, certificate)
 		case doctor.Enroll:
 			add("sudo kkeys enroll "+argument(r.Certificate), boot)
 			note("at the boot MokManager asks: Enroll MOK, Continue, Yes, the password, Reboot")
@@ -91,8 +107,10 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 			add(fixes[trust.MendCancel])
 			loads = false
 		case doctor.LoadHash:
-			add("sudo modprobe " + hashModules[r.Hash])
-			note("to have it at every boot: echo " + hashModules[r.Hash] + " | sudo tee /etc/modules-load.d/kkeys.conf")
+			if module := hashModules[r.Hash]; module != "" {
+				add("sudo modprobe " + module)
+				note("to have it at every boot: echo " + module + " | sudo tee /etc/modules-load.d/kkeys.conf")
+			}
 		case doctor.LoadKeys:
 			add(fixes[trust.MendKeyAlgorithm])
 		case doctor.TrustList:
@@ -101,6 +119,7 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 			add(fixes[trust.MendValidation], boot)
 		case doctor.SecureBoot:
 			add(fixes[trust.MendSecureBoot])
+			note("in the firmware's setup, switch Secure Boot on; what is not signed no longer starts then")
 		case doctor.Repack:
 			unpack := map[string]string{".gz": "gunzip", ".xz": "unxz", ".zst": "unzstd --rm"}[path.Ext(r.Path)]
 			if unpack == "" {
@@ -114,7 +133,7 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 		case doctor.Rebuild:
 			add(s.rebuild(f)...)
 			if strings.HasPrefix(fix.Commands[len(fix.Commands)-1], "make ") {
-				note("in the folder of the module's source")
+				note("in the folder of the module's source; or get it anew from where it came")
 			}
 			loads = false
 		case doctor.BuildModule:
@@ -171,22 +190,26 @@ func (s *session) newKey() (private, certificate string) {
 		{"var/lib/dkms", "mok.key", "mok.pub"}, {"var/lib/shim-signed/mok", "MOK.priv", "MOK.der"}, {"root", "MOK.priv", "MOK.der"},
 	} {
 		private, certificate := path.Join(place.folder, place.private), path.Join(place.folder, place.certificate)
-		if (s.machine.HasFolder(place.folder) || place.folder == "root") && s.machine.Free(private) && s.machine.Free(certificate) {
+		if (s.machine.HasFolder(place.folder) || place.folder == "root") && s.machine.Free(private) && s.machine.Free(certificate) && s.machine.Free(certificate[:len(certificate)-4]+"-root.priv") && s.machine.Free(certificate[:len(certificate)-4]+"-root.x509") {
 			return "/" + private, "/" + certificate
 		}
 	}
-	return "/root/kkeys.priv", "/root/kkeys.der"
+	for n := 1; ; n++ { // some name is free
+		name := fmt.Sprintf("root/kkeys-%d", n)
+		if n > namesMax || s.machine.Free(name+".priv") && s.machine.Free(name+".der") && s.machine.Free(name+"-root.priv") && s.machine.Free(name+"-root.x509") {
+			return "/" + name + ".priv", "/" + name + ".der"
+		}
+	}
 }
 
 // makeKey makes a key that counts when it is enrolled. Of an authority the root is enrolled, and vouches for the signer until the next boot.
-func (s *session) makeKey(how doctor.Action, file string) []string {
-	private, certificate := s.newKey()
+func makeKey(how doctor.Action, private, certificate, file string) []string {
 	pair := fmt.Sprintf("--key %s --cert %s", argument(private), argument(certificate))
 	sign := "sudo kkeys sign " + pair + " " + file
 	if how == doctor.MakeKey {
 		return []string{"sudo kkeys generate " + pair, "sudo kkeys enroll " + argument(certificate), boot, sign}
 	}
-	root := path.Dir(certificate) + "/signing_root"
+	root := strings.TrimSuffix(certificate, path.Ext(certificate)) + "-root"
 	return []string{fmt.Sprintf("sudo kkeys generate --profile ca %s --root-key %s.priv --root-cert %s.x509", pair, argument(root), argument(root)), "sudo kkeys enroll " + argument(root+".x509"), boot,
 		"sudo sh -c \"keyctl padd asymmetric '' %:.secondary_trusted_keys < " + argument(certificate) + "\"", sign}
 }
