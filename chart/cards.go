@@ -124,7 +124,7 @@ func (d *drawing) keys(store Node) []row {
 
 func (d *drawing) group(keys []*Node, store Node) row {
 	r := row{notes: d.notes(keys[0], store.Name)}
-	r.revoked = len(d.revokers(keys[0])) > 0 && !places[rank(store.Name)].forbid
+	r.revoked = d.refused(keys[0], store) && !places[rank(store.Name)].forbid
 	shown := len(keys)
 	if !d.all && shown > most {
 		shown = few

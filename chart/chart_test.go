@@ -194,8 +194,8 @@ func TestSigners(t *testing.T) {
 // That no keyring has a signer's key is said only where all of them were seen.
 func TestSignerUnseen(t *testing.T) {
 	for want, ring := range map[string]Store{
-		"its key stands in none of these\n": {Name: ".machine", Seen: evidence.Yes}, "not known whether a keyring has its key\n": {Name: ".machine"},
-		"  not known whether a keyring has its key\n": {Name: ".machine", Seen: evidence.Yes, Unseen: 1},
+		"its key stands in none of these\n": {Name: ".machine", Seen: evidence.Yes}, "not known whether one of these has its key\n": {Name: ".machine"},
+		"  not known whether one of these has its key\n": {Name: ".machine", Seen: evidence.Yes, Unseen: 1},
 	} {
 		g := graphOf(Facts{Stores: []Store{ring, {Name: Modules, Seen: evidence.Yes}}, Signers: []Signer{{SKID: []byte{1}, Modules: 1}}})
 		if text := g.Text(false); !strings.Contains(text, want) {

@@ -176,7 +176,11 @@ func (d *drawing) notes(n *Node, store string) (notes []string) {
 		}
 	}
 	if len(elsewhere) > 0 {
-		notes = append(notes, "also in "+strings.Join(elsewhere, ", "))
+		also := "also in "
+		if d.Machines > 1 { // of which machine it stands where, the lines tell
+			also = "on this machine or another also in "
+		}
+		notes = append(notes, also+strings.Join(elsewhere, ", "))
 	}
 	for _, e := range d.to[n.ID] {
 		if e.Kind == Issued && d.nodes[e.From] != nil {
@@ -190,7 +194,7 @@ func (d *drawing) notes(n *Node, store string) (notes []string) {
 	if len(issuers) > 0 {
 		notes = append(notes, "signed by "+strings.Join(issuers, ", "))
 	}
-	if revokers := slices.DeleteFunc(d.revokers(n), func(by string) bool { return by == store }); len(revokers) > 0 {
+	if revokers := d.revokers(n, store); len(revokers) > 0 {
 		notes = append(notes, "REFUSED by "+strings.Join(revokers, ", "))
 	}
 	signed := 0
@@ -205,13 +209,26 @@ func (d *drawing) notes(n *Node, store string) (notes []string) {
 	return notes
 }
 
-func (d *drawing) revokers(n *Node) (names []string) {
+// revokers are the lists that refuse a key, but for one, and of many machines on how many each does.
+func (d *drawing) revokers(n *Node, but string) (names []string) {
 	for _, e := range d.to[n.ID] {
-		if e.Kind == Revokes && rank(e.From) < len(places) {
-			names = append(names, places[rank(e.From)].title)
+		if e.Kind != Revokes || rank(e.From) >= len(places) || e.From == but {
+			continue
 		}
+		name := places[rank(e.From)].title
+		if d.Machines > 1 {
+			name += fmt.Sprintf(" on %d", e.Yes)
+		}
+		names = append(names, name)
 	}
 	return names
+}
+
+// refused tells whether a key is refused wherever it stands in a store.
+func (d *drawing) refused(n *Node, store Node) bool {
+	return slices.ContainsFunc(d.to[n.ID], func(e *Edge) bool {
+		return e.Kind == Revokes && rank(e.From) < len(places) && e.Yes >= d.on(store.ID, n.ID)
+	})
 }
 
 // keyOf tells where the key of a signer stands.
@@ -226,8 +243,8 @@ func (d *drawing) keyOf(n *Node) string {
 	}
 	if len(in) == 0 {
 		for _, store := range d.Nodes { // what was not seen may have it
-			if store.Kind == StoreNode && strings.HasPrefix(store.Name, ".") && store.Unseen+store.Hidden > 0 {
-				return "not known whether a keyring has its key"
+			if store.Kind == StoreNode && store.Unseen+store.Hidden > 0 {
+				return "not known whether one of these has its key"
 			}
 		}
 		return "its key stands in none of these"

@@ -21,9 +21,9 @@ func TestAuditPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy := write(t, "policy.toml", "version = 1\n[[keys.allow]]\nfile = \""+pipe+"\"\n")
-	for _, args := range [][]string{{"--snapshots", dir}, {"--policy", pipe}, {"--baseline", pipe}, {"--policy", policy}} {
+	for _, args := range [][]string{{"audit", "--snapshots", dir}, {"audit", "--policy", pipe}, {"audit", "--baseline", pipe}, {"audit", "--policy", policy}, {"map", "--snapshots", dir}} {
 		done := make(chan result, 1)
-		go func() { done <- auditOn(t, auditDay, snapshotOf(t, "6.1-off"), append([]string{"audit"}, args...)...) }()
+		go func() { done <- auditOn(t, auditDay, snapshotOf(t, "6.1-off"), args...) }()
 		select {
 		case got := <-done:
 			if got.code != exitFailed || !strings.Contains(got.err, "host.kks: is no regular file") {

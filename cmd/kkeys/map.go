@@ -2,9 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -126,45 +123,37 @@ func (s *session) mapOne(builder *chart.Builder, modules bool) int {
 
 // mapSnapshots adds each machine recorded in a folder. One that cannot be read is an error beside what the others show.
 func (s *session) mapSnapshots(dir string, builder *chart.Builder, document *mapDocument) (int, error) {
-	paths, err := snapshotsIn(dir)
+	paths, _, err := recordedFiles(dir)
 	if err != nil {
-		return exitYes, failed("--snapshots: %w", err)
+		return exitYes, err
 	}
 	code := exitYes
-	var failures []error
+	var first error
 	for _, path := range paths {
-		m, err := machine.Snapshot(path)
+		var m *machine.Machine
+		if err = machine.Regular(path); err == nil { // a pipe would keep its reader waiting
+			m, err = machine.Snapshot(path)
+		}
 		if err != nil {
+			if first == nil {
+				first = err
+			}
 			document.Unread = append(document.Unread, unreadEntry{path, err.Error()})
 			builder.Miss(chart.Gap{Source: path, Reason: err.Error()})
-			failures = append(failures, failed("--snapshots: %w", err))
 			continue
 		}
 		one := *s
 		one.machine, one.recording, one.elsewhere = m, true, true
 		code = worse(code, one.mapOne(builder, false))
 	}
-	return code, several(failures)
+	switch n := len(document.Unread) - 1; { // each is told of as what was not seen
+	case n == 0:
+		err = failed("--snapshots: %w", first)
+	case n > 0:
+		err = failed("--snapshots: %w; and %s like it", first, count(n, "file", "files"))
+	}
+	return code, err
 }
-
-// snapshotsIn gives the recorded machines in a folder, in the order of their names; none is an error.
-func snapshotsIn(dir string) (paths []string, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".kks") && !e.IsDir() {
-			paths = append(paths, filepath.Join(dir, e.Name()))
-		}
-	}
-	if len(paths) == 0 {
-		return nil, fmt.Errorf("%s: %w", dir, errNoRecording)
-	}
-	return paths, nil
-}
-
-var errNoRecording = errors.New("no recorded machine (*.kks) is in it")
 
 func describeGraph(document *mapDocument, g *chart.Graph) {
 	document.Machines = g.Machines
