@@ -4,6 +4,7 @@ package contrib_test
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,13 +18,32 @@ func definition(t *testing.T, name, argument string) []string {
 	if found == nil {
 		t.Fatalf("nagios/kkeys.cfg does not define %s", name)
 	}
-	return strings.Fields(strings.TrimPrefix(strings.ReplaceAll(found[1], "$ARG1$", argument), "/usr/bin/sudo "))
+	return strings.Fields(strings.TrimPrefix(strings.ReplaceAll(found[1], "$ARG1$", argument), "/usr/bin/sudo -n "))
+}
+
+// What sudo lets the monitoring's user run as root are whole command lines: a pattern, or a command without arguments, would let it write any file with kkeys' other flags.
+func TestLabNagiosSudoers(t *testing.T) {
+	var allowed []string
+	for _, line := range regexp.MustCompile(`(?m)^.*NOPASSWD.*$`).FindAllString(string(read(t, "nagios/kkeys.cfg")), -1) {
+		command, found := strings.CutPrefix(line, "#   nagios ALL=(root) NOPASSWD: ")
+		if !found || strings.ContainsAny(command, "*?[]!,^\\") {
+			t.Errorf("for sudoers, not one command line: %s", line)
+		}
+		allowed = append(allowed, command)
+	}
+	var want []string
+	for _, flags := range []string{"", "--policy /etc/kkeys/policy.toml"} {
+		want = append(want, strings.Join(definition(t, "check_kkeys", flags), " "))
+	}
+	if !slices.Equal(allowed, want) {
+		t.Errorf("sudo lets %q run, not %q", allowed, want)
+	}
 }
 
 // negate, of the monitoring plugins, runs the command and knows its state by the exit code; with -s it looks for the state's word in the text too.
 func TestLabNagios(t *testing.T) {
 	enrolled, off := host(t, "enrolled", "6.12-enrolled.kks"), host(t, "off", "6.1-off.kks")
-	if line := string(read(t, "nagios/kkeys.nrpe.cfg")); !strings.Contains(line, "]=/usr/bin/sudo "+strings.Join(definition(t, "check_kkeys", ""), " ")+"\n") {
+	if line := string(read(t, "nagios/kkeys.nrpe.cfg")); !strings.Contains(line, "]=/usr/bin/sudo -n "+strings.Join(definition(t, "check_kkeys", ""), " ")+"\n") {
 		t.Errorf("NRPE runs another command:\n%s", line)
 	}
 	enrolled.Write(t, "/etc/kkeys/wrong.toml", []byte("version = 1\nno_such_key = 1\n"), 0o644)
