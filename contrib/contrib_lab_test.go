@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"kkeys/internal/lab"
@@ -86,4 +87,27 @@ func read(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// A host's devices are files of its own, not this machine's bound there: their modes and owners are too.
+func TestLabHost(t *testing.T) {
+	h := lab.Hosts(t, "devices")[0]
+	for name, minor := range map[string]uint64{"null": 3, "zero": 5, "random": 8, "urandom": 9} {
+		var stats [2]*syscall.Stat_t
+		here, err := os.Stat("/dev/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, err := h.Files(t).Stat("dev/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, info := range []os.FileInfo{here, there} {
+			stats[i] = info.Sys().(*syscall.Stat_t)
+		}
+		if os.SameFile(here, there) || stats[0].Dev == stats[1].Dev || stats[1].Rdev != 1<<8|minor || there.Mode() != os.ModeDevice|os.ModeCharDevice|0o666 {
+			t.Errorf("/dev/%s: %v, device %#x, on file system %#x; here on %#x", name, there.Mode(), stats[1].Rdev, stats[1].Dev, stats[0].Dev)
+		}
+	}
+	must(t, h.Command(t, "/bin/busybox", "sh", "-c", "echo x >/dev/null && head -c 9 /dev/urandom >/dev/null && grep -q '^proc /proc/sys proc ro' /proc/mounts"))
 }

@@ -11,43 +11,54 @@ import (
 	"testing"
 )
 
-// Host is a Debian system made of the lab's packages in namespaces of its own: mounts, processes, host name; the kernel is this machine's. Nothing of what it
-// writes stays: its root is an overlay in memory above the packages. Its /sys is an empty folder, its /dev holds the few devices that any program needs.
+// Host is a Debian system made of the lab's packages in namespaces of its own: mounts, processes, host name, IPC, network; the kernel is this machine's. Nothing of
+// what it writes stays: its root is an overlay in memory above the packages. Its /sys is an empty folder, its /dev a few devices of its own that any program needs.
+//
+// It is no prison: its root is root here, with every capability. Keyrings, the clock, cgroups, /proc/sysrq-trigger and /proc/kcore are this machine's; of /proc only
+// /proc/sys cannot be written. It is for programs that are trusted, and are not to meet this machine's files.
 type Host struct {
 	Name    string
 	pid     int
 	network int // the process whose network namespace it has
 }
 
-// settle makes the host's root. What has to be mounted is mounted by this machine's mount(8), inside the host's namespace.
+// settle mounts the host's root, inside its namespaces, and goes there. It follows no name of the packages.
 const settle = `set -eu
 mount --make-rprivate /
 hostname "$NAME"
 mount -t tmpfs tmpfs "$PLACE"
 mkdir "$PLACE/upper" "$PLACE/work" "$PLACE/root"
 mount -t overlay overlay -o "lowerdir=$PACKAGES,upperdir=$PLACE/upper,workdir=$PLACE/work" "$PLACE/root"
-cd "$PLACE/root"
-mkdir -p proc sys dev run/sshd tmp root usr/local/bin etc/systemd/system
-chmod 1777 tmp
-mount -t proc proc proc
-mount --bind proc/sys proc/sys
-mount -o remount,bind,ro proc/sys # most settings there are this machine's too
-mount -t tmpfs tmpfs dev
-for device in null zero urandom random; do
-	touch dev/$device
-	mount --bind /dev/$device dev/$device
-done
-mkdir -m 1777 dev/shm
-ln -s /proc/self/fd dev/fd
+exec chroot "$PLACE/root" /bin/busybox sh -c "$FURNISH"
+`
+
+// furnish makes what a running system has and packages lack. It runs in the host's root: a symbolic link of the packages leads nowhere else. Devices are the host's
+// own files, so that a chmod there is not one here.
+const furnish = `set -eu
+cd /
+b=/bin/busybox
+$b mkdir -p proc sys dev run/sshd tmp root usr/local/bin etc/systemd/system
+$b chmod 1777 tmp
+$b mount -t proc proc proc
+$b mount -o bind proc/sys proc/sys
+$b mount -o remount,bind,ro proc/sys proc/sys # most settings there are this machine's too
+$b mount -t tmpfs tmpfs dev
+$b mknod -m 666 dev/null c 1 3
+$b mknod -m 666 dev/zero c 1 5
+$b mknod -m 666 dev/random c 1 8
+$b mknod -m 666 dev/urandom c 1 9
+$b mkdir -m 1777 dev/shm
+$b ln -s /proc/self/fd dev/fd
 printf 'root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\nprometheus:x:101:101::/:/bin/false\n' >etc/passwd
 printf 'root:x:0:\nnogroup:x:65534:\nprometheus:x:101:\n' >etc/group
 printf '127.0.0.1 localhost %s\n' "$NAME" >etc/hosts
-for applet in $(bin/busybox --list); do
-	[ -e bin/$applet ] || [ -e usr/bin/$applet ] || ln -s busybox bin/$applet
+for applet in $($b --list); do
+	[ -e bin/$applet ] || [ -e usr/bin/$applet ] || $b ln -s busybox bin/$applet
 done
-bin/busybox ip link set lo up
+$b ip link set lo up
 echo "$NAME" >run/lab-host # the mark
-exec chroot . /bin/busybox sh -c 'echo ready; exec /bin/busybox sleep 2147483647'
+echo ready
+exec $b sleep 2147483647
 `
 
 // mark is the file that tells a host's root from this machine's, in which nobody may write by mistake.
@@ -82,7 +93,7 @@ func (h *Host) start(t testing.TB) {
 	}
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "NAME=" + h.Name, "PLACE=" + t.TempDir(), "PACKAGES=" + parts.path("")}
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "NAME=" + h.Name, "FURNISH=" + furnish, "PLACE=" + t.TempDir(), "PACKAGES=" + parts.path("")}
 	var words strings.Builder
 	cmd.Stderr = &words
 	out, err := cmd.StdoutPipe()
@@ -97,6 +108,7 @@ func (h *Host) start(t testing.TB) {
 		cmd.Wait()
 	})
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		cmd.Process.Kill() // it may wait for something
 		cmd.Wait()
 		t.Fatalf("making host %s: %v: %s", h.Name, err, words.String())
 	}
