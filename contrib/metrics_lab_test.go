@@ -155,6 +155,47 @@ func TestLabRules(t *testing.T) {
 	}
 }
 
+// A panel that shows 0 where there are no samples needs one that counts the machines without.
+func TestLabDashboardUnknown(t *testing.T) {
+	panels, zero := dashboard(t), 0
+	for _, expr := range panels {
+		if !strings.Contains(expr, "or vector(0)") || strings.Contains(expr, "unless") {
+			continue
+		}
+		zero++
+		name := ours.FindString(expr)
+		counts := func(other string) bool {
+			_, known, found := strings.Cut(other, "kkeys_build_info{instance=~\"$instance\"} unless on (instance, job) (")
+			return found && slices.Contains(ours.FindAllString(known, -1), name)
+		}
+		if !slices.ContainsFunc(panels, counts) {
+			t.Errorf("%q shows what is not known as 0, and no panel tells of it", expr)
+		}
+	}
+	if zero < 2 {
+		t.Errorf("%d panels show 0 where there are no samples", zero)
+	}
+
+	// The query of that panel, on three machines: one known, one without Secure Boot's, one with neither.
+	query := panels[slices.IndexFunc(panels, func(expr string) bool { return strings.Contains(expr, "unless") })]
+	path := filepath.Join(t.TempDir(), "unknown.test.yml")
+	file := "evaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n"
+	for _, series := range []string{`kkeys_build_info{instance="a"}`, `kkeys_build_info{instance="b"}`, `kkeys_build_info{instance="c"}`,
+		`kkeys_secure_boot_enabled{instance="a"}`, `kkeys_module_sig_enforced{instance="a"}`, `kkeys_module_sig_enforced{instance="b"}`} {
+		file += fmt.Sprintf("  - {series: %s, values: '0x5'}\n", quoted(t, series))
+	}
+	file += "  promql_expr_test:\n"
+	for instances, count := range map[string]int{".*": 2, "a": 0, "c": 1} {
+		file += fmt.Sprintf("  - {expr: %s, eval_time: 1m, exp_samples: [{labels: '{}', value: %d}]}\n", quoted(t, strings.ReplaceAll(query, "$instance", instances)), count)
+	}
+	if err := os.WriteFile(path, []byte(file), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := run(t, lab.Tool(t, "/usr/bin/promtool", "test", "rules", path)); code != 0 || !strings.Contains(out, "SUCCESS") {
+		t.Errorf("promtool test rules: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
 func quoted(t *testing.T, text string) string {
 	t.Helper()
 	data, err := json.Marshal(text)
