@@ -111,3 +111,36 @@ func TestLabHost(t *testing.T) {
 	}
 	must(t, h.Command(t, "/bin/busybox", "sh", "-c", "echo x >/dev/null && head -c 9 /dev/urandom >/dev/null && grep -q '^proc /proc/sys proc ro' /proc/mounts"))
 }
+
+// A symbolic link in the packages leads to no file of this machine: what a host is furnished with is written in its own root.
+func TestLabHostLinks(t *testing.T) {
+	real, err := lab.Folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, outside := t.TempDir(), t.TempDir()
+	root := filepath.Join(cache, "parts/root")
+	for _, folder := range []string{root + "/bin", root + "/etc", root + outside} { // in the host the link leads into a folder of the same name
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"parts/packages", "parts/root/bin/busybox"} {
+		if err := os.WriteFile(filepath.Join(cache, name), read(t, filepath.Join(real, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(outside+"/passwd", root+"/etc/passwd"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KKEYS_LAB", cache)
+	h := lab.Hosts(t, "links")[0]
+	if text := string(h.Read(t, outside+"/passwd")); !strings.HasPrefix(text, "root:x:0:0:") {
+		t.Errorf("the host's /etc/passwd: %q", text)
+	}
+	for _, folder := range []string{outside, root + outside} {
+		if files, err := os.ReadDir(folder); err != nil || len(files) != 0 {
+			t.Errorf("making a host wrote to %s: %v, %v", folder, files, err)
+		}
+	}
+}
