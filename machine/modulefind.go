@@ -31,15 +31,6 @@ type ModuleTree struct {
 // dependenciesMax bounds modules.dep, modules.alias and modules.builtin, in bytes.
 const dependenciesMax = 64 << 20
 
-// FindModule looks one module up by its name; see [Machine.ModuleTree] for the errors and [ModuleTree.Find] for the rest.
-func (m *Machine) FindModule(release, name string) (*Named, error) {
-	tree, err := m.ModuleTree(release)
-	if tree == nil {
-		return nil, err
-	}
-	return tree.Find(name), err
-}
-
 // ModuleTree lists the modules of a kernel's release, to look names up in it. Errors are those of [Machine.Modules], where it found nothing, and those of
 // files of modprobe.d, beside a tree without their lines; what else cannot be read counts as not there.
 func (m *Machine) ModuleTree(release string) (*ModuleTree, error) {

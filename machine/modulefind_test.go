@@ -7,7 +7,7 @@ import (
 	"testing/fstest"
 )
 
-func TestFindModule(t *testing.T) {
+func TestModuleTree(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	m := &Machine{Files: fstest.MapFS{
 		"lib/modules/6.1/kernel/drivers/hid-wacom.ko.xz": {}, "lib/modules/6.1/updates/dkms/hid-wacom.ko": {}, "lib/modules/6.1/kernel/fs/ext4.ko": {},
@@ -18,10 +18,11 @@ func TestFindModule(t *testing.T) {
 		"lib/modprobe.d/b.conf":           file("install hid_wacom \\\n  /bin/false\ninstall hid_wacom /sbin/modprobe --ignore-install hid_wacom && true x\n"),
 		"etc/modprobe.d/readme.txt":       file("blacklist hid_wacom\n"),
 	}}
-	got, err := m.FindModule("6.1", "hid_wacom")
+	tree, err := m.ModuleTree("6.1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := tree.Find("hid_wacom")
 	var paths []string
 	for _, f := range got.Files {
 		paths = append(paths, f.Path)
@@ -52,10 +53,10 @@ func TestFindModule(t *testing.T) {
 	if first, _ := m.RuleLines(want[2].file, "blacklist hid-wacom"); first != 0 {
 		t.Errorf("line %d has what is in another file", first)
 	}
-	if got, err := m.FindModule("6.1", "n_null"); err != nil || !got.Builtin || len(got.Files) > 0 {
-		t.Errorf("%+v, %v", got, err)
+	if got := tree.Find("n_null"); !got.Builtin || len(got.Files) > 0 {
+		t.Errorf("%+v", got)
 	}
-	if _, err := m.FindModule("6.2", "n_null"); err == nil {
+	if _, err := m.ModuleTree("6.2"); err == nil {
 		t.Error("a release that is not there")
 	}
 }

@@ -197,7 +197,8 @@ func (s *session) runAudit(document *auditDocument, a auditing) (int, error) {
 	case s.quiet && a.output == "":
 		return code, nil
 	case a.format == "table":
-		return code, s.sayAudit(document)
+		s.sayAudit(document)
+		return code, nil
 	case a.format == "nagios":
 		s.write(nagios(document))
 	case a.format == "sce":

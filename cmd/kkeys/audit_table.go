@@ -12,7 +12,7 @@ import (
 var resultColors = map[audit.Result]string{audit.Fail: red, audit.Warn: yellow, audit.Unknown: yellow, audit.Pass: green}
 
 // sayAudit writes a line for each check, and below it one for each thing that it is about; then the counts.
-func (s *session) sayAudit(document *auditDocument) error {
+func (s *session) sayAudit(document *auditDocument) {
 	for _, c := range document.report.Checks {
 		word := string(c.Result)
 		if c.Waived {
@@ -31,7 +31,6 @@ func (s *session) sayAudit(document *auditDocument) error {
 		}
 	}
 	s.say("%s", document.counted())
-	return nil
 }
 
 // below is the evidence of a check that is about nothing in particular.
