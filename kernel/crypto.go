@@ -51,31 +51,29 @@ func ReadAlgorithms(root fs.FS) (Algorithms, error) {
 	found, err := ParseAlgorithms(file)
 	release := Release(root)
 	for name := range found {
-		found[name] = readInSignatures(release, name)
+		found[name] = ReadInSignatures(release, name)
 	}
 	return found, err
 }
 
 const unread = "they know SHA-3 there since 6.7, and did without SHA-1 in 6.7 and 6.8"
 
-// readInSignatures: a hash that is registered is of no use where the parsers of PKCS#7 and X.509 do not know its OID
+// ReadInSignatures tells whether kernels of a release know a hash in signatures: a hash that is registered is of no use where the parsers of PKCS#7 and X.509 do not know its OID
 // (crypto/asymmetric_keys/pkcs7_parser.c, pkcs7_sig_note_digest_algo; x509_cert_parser.c, x509_note_sig_algo). They know SHA-3 since Linux 6.7
 // (fdb4f66c9545), and did not know SHA-1 from then (16ab7cb5825f) until 6.9 and some stable releases of 6.7 and 6.8 (203a6763ab69).
 // Distributions bring such changes to older kernels, so that false is not sure; nor is it where the release cannot be read.
-func readInSignatures(release, hash string) bool {
+func ReadInSignatures(release, hash string) bool {
 	sha3 := strings.HasPrefix(hash, "sha3-")
 	if !sha3 && hash != "sha1" {
 		return true
 	}
-	var major, minor int
-	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n != 2 {
+	if _, _, ok := version(release); !ok {
 		return false
 	}
-	since := func(m int) bool { return major > 6 || major == 6 && minor >= m }
 	if sha3 {
-		return since(7)
+		return !Before(release, 6, 7)
 	}
-	return !since(7) || since(9)
+	return Before(release, 6, 7) || !Before(release, 6, 9)
 }
 
 // cryptoMax bounds the list; the real ones have some 50 KiB.

@@ -12,18 +12,17 @@ import (
 // to older kernels, so that a reason from the release alone is what their kernels are known for, and no proof. Errors: a release that is not
 // understood.
 func Lacks(root fs.FS, release, hash, algorithm, curve string) (why, config string, err error) {
-	var major, minor int
-	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n != 2 || release != path.Base(release) {
+	major, minor, ok := version(release)
+	if !ok || release != path.Base(release) {
 		return "", "", fmt.Errorf("%.40q is no release of Linux, such as 6.1.0-18-amd64", release)
 	}
 	options, config := configOf(root, release)
-	since := func(a, b int) bool { return major > a || major == a && minor >= b }
 	switch {
-	case !readInSignatures(release, hash):
+	case !ReadInSignatures(release, hash):
 		return fmt.Sprintf("kernels of release %d.%d do not know %s in signatures: %s", major, minor, hash, unread), config, nil
-	case algorithm == "ecdsa" && !since(5, 13):
+	case algorithm == "ecdsa" && Before(release, 5, 13):
 		return "kernels know ECDSA keys since Linux 5.13", config, nil
-	case curve == "P-521" && !since(6, 10):
+	case curve == "P-521" && Before(release, 6, 10):
 		return "kernels know P-521 since Linux 6.10", config, nil
 	}
 	for _, needs := range []struct {
@@ -38,6 +37,18 @@ func Lacks(root fs.FS, release, hash, algorithm, curve string) (why, config stri
 		}
 	}
 	return "", config, nil
+}
+
+// version are the first two numbers of a release.
+func version(release string) (major, minor int, ok bool) {
+	n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return major, minor, n == 2
+}
+
+// Before tells whether a release is surely older than a version.
+func Before(release string, major, minor int) bool {
+	a, b, ok := version(release)
+	return ok && (a < major || a == major && b < minor)
 }
 
 // configOf finds the configuration of a kernel that need not be the running one.

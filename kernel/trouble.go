@@ -9,7 +9,6 @@ import (
 type Trouble struct {
 	Kind    Kind
 	Module  string // its name, or the file's as it was given, where the line has it
-	Program string // that loaded it, where the line has it
 	Subject string // certificate, symbol, hash, version magic, install command: what the line is about; of other kinds the sentence itself
 	Wanted  string // what the kernel would have: of SaidVermagic its own version magic, of SaidNamespace the namespace to import
 	Owner   string // of SaidDuplicate what has exported the symbol before: a module's name, or "kernel"
@@ -85,8 +84,6 @@ func (t *Trouble) set(name, value string) {
 	switch name {
 	case "module":
 		t.Module = value
-	case "program":
-		t.Program = value
 	case "subject":
 		t.Subject = value
 	case "wanted":

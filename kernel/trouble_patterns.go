@@ -13,7 +13,7 @@ type pattern struct {
 const (
 	name = `(?P<module>[A-Za-z0-9_.-]{1,64})`
 	// tool is modprobe or insmod, behind another program that passed its words on: a shell, sudo, or under journald any with its process's number.
-	tool = `^(?:-?(?:ba|da|z|k)?sh: (?:line \d+: )?|sudo: |[\w.-]+\[\d+\]: )*?(?:(?P<program>modprobe|insmod)(?:\[\d+\])?: )`
+	tool = `^(?:-?(?:ba|da|z|k)?sh: (?:line \d+: )?|sudo: |[\w.-]+\[\d+\]: )*?(?:(?:modprobe|insmod)(?:\[\d+\])?: )`
 	// kmod says also where in its source it is: `../libkmod/libkmod-module.c:990 command_do() `.
 	source = `(?:\S+\.c:\d+ \w+(?:\(\))?:? )?`
 )
@@ -23,7 +23,7 @@ var patterns = []pattern{
 	{SaidKey, regexp.MustCompile(`^(?:module: )?Loading of module with unavailable key is rejected$`)},
 	{SaidCrypto, regexp.MustCompile(`^(?:module: )?Loading of module with unsupported crypto is rejected$`)},
 	{SaidRejected, regexp.MustCompile(`^(?:module: )?Loading of (?P<subject>.{1,80}) is rejected$`)},
-	{SaidLockdown, regexp.MustCompile(`^Lockdown: (?:(?P<program>.{1,16}): )?(?:unsigned module loading|Loading of un(?:signed|trusted) modules?) is restricted; ` +
+	{SaidLockdown, regexp.MustCompile(`^Lockdown: (?:.{1,16}: )?(?:unsigned module loading|Loading of un(?:signed|trusted) modules?) is restricted; ` +
 		`see (?:man kernel_lockdown\.7|https://wiki\.debian\.org/SecureBoot)$`)},
 	{SaidTaint, regexp.MustCompile(`^` + name + `: module verification failed: signature and/or required key missing - tainting kernel$`)},
 	{SaidUntrusted, regexp.MustCompile(`^(?:PKCS7: )?PKCS#7 signature (?:is )?not signed with a trusted key$`)},
@@ -64,8 +64,8 @@ var patterns = []pattern{
 	{SaidNotInserted, regexp.MustCompile(tool + `?(?:ERROR|FATAL|WARNING): Error inserting (?P<module>\S+) \([^)]*\): (?P<errno>.+)$`)}, // module-init-tools'
 	{SaidNotInserted, regexp.MustCompile(tool + `error inserting '(?P<module>[^']+)': -1 (?P<errno>.+)$`)},                              // the same
 	{SaidNotInserted, regexp.MustCompile(tool + `can't (?:insert|load module) '?(?P<module>[^' :]+)'?(?: \([^)]*\))?: (?P<errno>.+)$`)}, // busybox's
-	{SaidNotInserted, regexp.MustCompile(`^(?P<program>systemd-modules-load)\[\d+\]: Failed to insert (?:module )?'(?P<module>[^']+)': (?P<errno>.+)$`)},
-	{SaidNotFound, regexp.MustCompile(`^(?P<program>systemd-modules-load)\[\d+\]: Failed to find module '(?P<module>[^']+)'$`)},
+	{SaidNotInserted, regexp.MustCompile(`^systemd-modules-load\[\d+\]: Failed to insert (?:module )?'(?P<module>[^']+)': (?P<errno>.+)$`)},
+	{SaidNotFound, regexp.MustCompile(`^systemd-modules-load\[\d+\]: Failed to find module '(?P<module>[^']+)'$`)},
 }
 
 // words are those of strerror for what loading a module gives, and of modprobe, insmod and busybox, which have some of their own (kmod tools/insmod.c,

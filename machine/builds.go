@@ -36,15 +36,14 @@ func (m *Machine) Builds(release, name string) (builds []Build) {
 			builds = append(builds, Build{Tool: "akmods", Package: kmod})
 		}
 	}
-	there, missing := []Build{}, []Build{}
-	for _, b := range builds {
-		if b.File != "" {
-			there = append(there, b)
-		} else {
-			missing = append(missing, b)
+	missing := func(b Build) int {
+		if b.File == "" {
+			return 1
 		}
+		return 0
 	}
-	return append(there, missing...)
+	slices.SortStableFunc(builds, func(a, b Build) int { return missing(a) - missing(b) })
+	return builds
 }
 
 // builtModules are the names that a dkms.conf gives its modules (dkms(8), BUILT_MODULE_NAME): those that are written plainly or as the

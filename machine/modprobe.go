@@ -1,7 +1,9 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ type Rule struct {
 	File, Text  string
 	First, Last int  // the lines of the file that it takes, from 1; a backslash at the end continues one
 	Blocks      bool // it keeps the module from being loaded
+	Instead     bool // a command is run in its place, of which it is not known that it loads anything
 	ByItself    bool // it only keeps it from being loaded for a device that is found
 
 	name  string // the module's, or the alias
@@ -24,29 +27,38 @@ type Rule struct {
 // modprobeFolders are where kmod looks for configuration (libkmod.c, default_config_paths). A file in one hides those of its name in later ones.
 var modprobeFolders = []string{"etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"}
 
-// modprobeRules are the lines of all files of modprobe.d that say how a module is loaded. A file that cannot be read is an error, beside the lines of those
-// before it.
+// modprobeRules are the lines of all files of modprobe.d that say how a module is loaded. What cannot be read is an error, beside the lines of the others.
 func (m *Machine) modprobeRules() (rules []Rule, err error) {
 	var seen []string
+	var unread []error
 	for _, folder := range modprobeFolders {
 		files, err := m.names(folder)
 		if err != nil {
-			continue
+			unread = append(unread, fmt.Errorf("/%s: %w", folder, err))
 		}
 		slices.Sort(files)
 		for _, file := range files {
 			if !strings.HasSuffix(file, ".conf") || slices.Contains(seen, file) {
 				continue
 			}
-			seen = append(seen, file)
-			text, err := m.read(folder+"/"+file, 1<<20)
-			if err != nil {
-				return rules, fmt.Errorf("/%s/%s: %w", folder, file, err)
+			name := folder + "/" + file
+			info, err := fs.Stat(m.Files, m.below(name))
+			if errors.Is(err, fs.ErrNotExist) { // a link to nothing hides nothing
+				continue
 			}
-			rules = append(rules, parseRules("/"+folder+"/"+file, string(text))...)
+			seen = append(seen, file)
+			if err == nil && info.Mode()&fs.ModeCharDevice != 0 { // a link to /dev/null, which hides files of its name
+				continue
+			}
+			text, err := m.read(name, 1<<20)
+			if err != nil {
+				unread = append(unread, fmt.Errorf("/%s: %w", name, err))
+				continue
+			}
+			rules = append(rules, parseRules("/"+name, string(text))...)
 		}
 	}
-	return rules, nil
+	return rules, errors.Join(unread...)
 }
 
 // RuleLines finds the lines of a file of modprobe.d that a rule takes, by the rule's text; 0 where they are not there.
@@ -95,8 +107,13 @@ func parseRule(line string) (rule Rule, is bool) {
 	case "blacklist":
 		rule.ByItself = true
 	case "install":
-		rule.Blocks = slices.Contains([]string{"/bin/true", "/bin/false", "/usr/bin/true", "/usr/bin/false", ":", "true", "false"}, words[len(words)-1])
+		command := words[2:]
+		if comment := slices.IndexFunc(command, func(w string) bool { return strings.HasPrefix(w, "#") }); comment >= 0 { // the shell's
+			command = command[:comment]
+		}
+		rule.Blocks = len(command) == 1 && slices.Contains([]string{"/bin/true", "/bin/false", "/usr/bin/true", "/usr/bin/false", ":", "true", "false"}, command[0])
 		rule.loads = loadedBy(line)
+		rule.Instead = !rule.Blocks && rule.loads == "" && !strings.Contains(line, "modprobe") && !strings.Contains(line, "insmod")
 	case "alias":
 		if len(words) != 3 || strings.ContainsAny(words[1], "*?[:") { // a pattern of devices
 			return Rule{}, false

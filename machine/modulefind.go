@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -17,6 +18,8 @@ type Named struct {
 	Files   []ModuleFile // all of that name, in the order of their paths
 	Builtin bool         // it is part of the kernel itself (modules.builtin)
 	Rules   []Rule       // of modprobe.d that are about it
+	// Unlisted: modules.dep was read, so that what it does not name modprobe does not find; Absent: all that could have the name was looked through.
+	Unlisted, Absent bool
 }
 
 // ModuleTree is what modprobe has to go by for the modules of one release, read once for any number of names.
@@ -26,35 +29,48 @@ type ModuleTree struct {
 	builtin map[string]string // modules.builtin
 	aliases map[string]string // modules.alias: plain names only
 	rules   []Rule            // of modprobe.d, about any module
+	listed  bool              // modules.dep was read
+	whole   bool              // all else was: no file of a name, none in modules.builtin, is none
 }
 
 // dependenciesMax bounds modules.dep, modules.alias and modules.builtin, in bytes.
 const dependenciesMax = 64 << 20
 
-// ModuleTree lists the modules of a kernel's release, to look names up in it. Errors are those of [Machine.Modules], where it found nothing, and those of
-// files of modprobe.d, beside a tree without their lines; what else cannot be read counts as not there.
+// ModuleTree lists the modules of a kernel's release, to look names up in it. What could not be read is an error beside a tree without it; no tree where
+// [Machine.Modules] found nothing.
 func (m *Machine) ModuleTree(release string) (*ModuleTree, error) {
 	files, err := m.Modules(release)
 	if err != nil && len(files) == 0 {
 		return nil, err
 	}
-	t := &ModuleTree{files: map[string][]ModuleFile{}, chosen: map[string]string{}, builtin: map[string]string{}, aliases: map[string]string{}}
+	t := &ModuleTree{files: map[string][]ModuleFile{}, chosen: map[string]string{}, builtin: map[string]string{}, aliases: map[string]string{}, whole: err == nil}
 	for _, file := range files {
 		name := kernel.ModuleName(file.Path)
 		t.files[name] = append(t.files[name], file)
 	}
+	unread := []error{err}
+	take := func(top, file string, into func(text []byte)) bool {
+		text, err := m.read(top+"/"+file, dependenciesMax)
+		switch {
+		case err == nil:
+			into(text)
+		case !errors.Is(err, fs.ErrNotExist):
+			unread, t.whole = append(unread, fmt.Errorf("/%s/%s: %w", top, file, err)), false
+		}
+		return err == nil
+	}
 	for _, top := range []string{"lib/modules/" + release, "usr/lib/modules/" + release} {
-		for file, into := range map[string]map[string]string{"modules.dep": t.chosen, "modules.builtin": t.builtin} {
-			if text, err := m.read(top+"/"+file, dependenciesMax); err == nil {
-				dependencies(text, "/"+top, into)
-			}
+		if take(top, "modules.dep", func(text []byte) { dependencies(text, "/"+top, t.chosen) }) {
+			t.listed = true
 		}
-		if text, err := m.read(top+"/modules.alias", dependenciesMax); err == nil {
-			aliases(text, t.aliases)
-		}
+		take(top, "modules.builtin", func(text []byte) { dependencies(text, "/"+top, t.builtin) })
+		take(top, "modules.alias", func(text []byte) { aliases(text, t.aliases) })
+	}
+	if !t.listed && t.whole { // modprobe itself goes by the other one, which depmod writes along with it
+		t.listed = !m.HasFile("lib/modules/"+release+"/modules.dep.bin") && !m.HasFile("usr/lib/modules/"+release+"/modules.dep.bin")
 	}
 	t.rules, err = m.modprobeRules()
-	return t, err
+	return t, errors.Join(append(unread, err)...)
 }
 
 // dependencies reads modules.dep (`path: paths it needs`) or modules.builtin (paths); the first of a name counts.
@@ -104,6 +120,7 @@ func (t *ModuleTree) Find(name string) *Named {
 	}
 	named.Files, named.Chosen = t.files[real], t.chosen[real]
 	named.Builtin = t.builtin[real] != ""
+	named.Unlisted, named.Absent = t.listed && named.Chosen == "", t.whole && len(named.Files) == 0 && !named.Builtin
 	return named
 }
 

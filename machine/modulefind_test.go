@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -116,6 +118,103 @@ func TestAliases(t *testing.T) {
 		}
 		if (len(got.Files) > 0) != (want.chosen != "" || name == "new") {
 			t.Errorf("%s: files %v", name, got.Files)
+		}
+	}
+}
+
+// TestParseRule: only a command that surely loads nothing keeps a module from being loaded.
+func TestParseRule(t *testing.T) {
+	for line, want := range map[string]struct{ blocks, instead bool }{
+		"install a /bin/false":                                {blocks: true},
+		"install a true # CIS 1.1.1":                          {blocks: true},
+		"install a :":                                         {blocks: true},
+		"install a /bin/echo no":                              {instead: true},
+		"install a exit 1":                                    {instead: true},
+		`install a /bin/sh -c "exit 1"`:                       {instead: true},
+		"install a modprobe -i a || true":                     {},
+		"install a /sbin/modprobe --ignore-install a && :":    {},
+		"install a /sbin/modprobe b; /bin/true":               {},
+		"install a insmod /x/a.ko":                            {},
+		"install a { /usr/local/bin/prepare; modprobe -i a;}": {},
+		"options a b=/bin/false":                              {},
+	} {
+		if rule, is := parseRule(line); !is || rule.Blocks != want.blocks || rule.Instead != want.instead {
+			t.Errorf("%q: %+v", line, rule)
+		}
+	}
+}
+
+// denied is a file system in which some names may not be read.
+type denied struct {
+	fstest.MapFS
+	names []string
+}
+
+func (d denied) Open(name string) (fs.File, error) {
+	if slices.Contains(d.names, name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return d.MapFS.Open(name)
+}
+
+func (d denied) Stat(name string) (fs.FileInfo, error) {
+	if slices.Contains(d.names, name) {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrPermission}
+	}
+	return d.MapFS.Stat(name)
+}
+
+func (d denied) ReadDir(name string) ([]fs.DirEntry, error) {
+	if slices.Contains(d.names, name) {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrPermission}
+	}
+	return d.MapFS.ReadDir(name)
+}
+
+// TestModuleTreeUnread: what could not be read is told, takes nothing from the rest, and leaves no name surely absent that it might have had.
+func TestModuleTreeUnread(t *testing.T) {
+	const top = "lib/modules/6.1/"
+	files := fstest.MapFS{
+		top + "kernel/a.ko": {}, top + "extra/b.ko": {}, top + "modules.dep": {Data: []byte("kernel/a.ko:\n")}, top + "modules.builtin": {Data: []byte("kernel/c.ko\n")}, top + "modules.alias": {Data: []byte("alias d a\n")},
+		"etc/modprobe.d/1.conf": {Data: []byte("options a x=1\n")}, "etc/modprobe.d/2.conf": {Data: []byte("install a /bin/false\n")}, "run/modprobe.d/3.conf": {Data: []byte("blacklist a\n")},
+		"etc/modprobe.d/mask.conf": {Mode: fs.ModeDevice | fs.ModeCharDevice}, "usr/lib/modprobe.d/mask.conf": {Data: []byte("blacklist a\n")},
+	}
+	for _, c := range []struct {
+		unread                   string
+		absent, unlisted, listed bool // of a name that nothing has, and of a and b
+		rules                    int
+	}{
+		{"", true, true, true, 3},
+		{top + "extra", false, false, true, 3},
+		{top + "modules.dep", false, false, false, 3},
+		{top + "modules.builtin", false, true, true, 3},
+		{top + "modules.alias", false, true, true, 3},
+		{"etc/modprobe.d/1.conf", true, true, true, 2},
+		{"run/modprobe.d", true, true, true, 2},
+		{"etc/modprobe.d/mask.conf", true, true, true, 3},
+	} {
+		tree, err := (&Machine{Files: denied{files, []string{c.unread}}}).ModuleTree("6.1")
+		if tree == nil || errors.Is(err, fs.ErrPermission) != (c.unread != "") || err != nil && !strings.Contains(err.Error(), c.unread) {
+			t.Errorf("%s: %v", c.unread, err)
+			continue
+		}
+		a, b, none := tree.Find("a"), tree.Find("b"), tree.Find("nowhere")
+		if none.Absent != c.absent || (a.Chosen != "") != c.listed || b.Unlisted != c.unlisted && c.unread != top+"extra" || len(a.Rules) != c.rules {
+			t.Errorf("%s: %+v, %+v, %+v", c.unread, a, b, none)
+		}
+		if tree.Find("c").Absent {
+			t.Errorf("%s: what is built in is absent", c.unread)
+		}
+	}
+	// modprobe goes by modules.dep.bin; without either it finds nothing.
+	delete(files, top+"modules.dep")
+	for _, binary := range []bool{false, true} {
+		if binary {
+			files[top+"modules.dep.bin"] = &fstest.MapFile{}
+		}
+		tree, err := (&Machine{Files: files}).ModuleTree("6.1")
+		if err != nil || tree.Find("a").Unlisted == binary {
+			t.Errorf("modules.dep.bin %v: %v, %+v", binary, err, tree.Find("a"))
 		}
 	}
 }

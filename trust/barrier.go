@@ -14,10 +14,12 @@ func Barrier(f Facts, c *certs.Certificate) Gate {
 	}
 	f.Certificate = c
 	gates := []func(Facts) Gate{shimGate, secureBootGate}
-	if f.platformCounts() != evidence.Yes {
+	if f.PlatformCounts() != evidence.Yes {
 		gates = append(gates, trustListGate, machineGate)
 		if c != nil {
 			gates = append(gates, authorityGate)
+		} else if WantsAuthority(f) {
+			gates = append(gates, vouchingGate)
 		}
 	}
 	for _, gate := range gates {
@@ -30,11 +32,22 @@ func Barrier(f Facts, c *certs.Certificate) Gate {
 
 // WantsAuthority tells whether only certificates of authorities count that shim's list has (CONFIG_INTEGRITY_CA_MACHINE_KEYRING).
 func WantsAuthority(f Facts) bool {
-	return f.platformCounts() != evidence.Yes && f.Kernel.Built("INTEGRITY_CA_MACHINE_KEYRING").Answer == evidence.Yes
+	return f.PlatformCounts() != evidence.Yes && f.Kernel.Built("INTEGRITY_CA_MACHINE_KEYRING").Answer == evidence.Yes
 }
 
-// platformCounts tells whether the kernel asks .platform for modules: as a probe has shown, or as the distribution is known to build it.
-func (f Facts) platformCounts() evidence.Answer {
+// vouchingGate: what an authority in .machine vouches for must get into .secondary_trusted_keys, which some kernels leave to keys that are built in
+// (CONFIG_SECONDARY_TRUSTED_KEYRING_SIGNED_BY_BUILTIN, Linux 6.7; certs/system_keyring.c, restrict_link_by_digsig_builtin_and_secondary).
+func vouchingGate(f Facts) Gate {
+	gate := Gate{Name: GateAuthority, Result: NotApplicable}
+	if built := f.Kernel.Built("SECONDARY_TRUSTED_KEYRING_SIGNED_BY_BUILTIN"); built.Answer == evidence.Yes {
+		gate.Result, gate.Source = Fail, built.Source
+		gate.Evidence = "this kernel takes from shim only authorities, and into .secondary_trusted_keys only what a key built into it vouches for (" + built.Evidence + ")"
+	}
+	return gate
+}
+
+// PlatformCounts tells whether the kernel asks .platform for modules: as a probe has shown, or as the distribution is known to build it.
+func (f Facts) PlatformCounts() evidence.Answer {
 	if f.Platform.Answer != evidence.Unknown {
 		return f.Platform.Answer
 	}

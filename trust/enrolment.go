@@ -85,7 +85,7 @@ func enrolledGate(f Facts) Gate {
 	case mok.Interrupted, mok.Unconfirmable:
 		gate.Mend = MendCancel
 	default:
-		gate.Mend = f.enroll()
+		gate.Mend, gate.Met = f.enroll(), fate.Outcome == mok.Declined
 	}
 	if gate.Source == "" {
 		gate.Source = "efivars"

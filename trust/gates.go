@@ -112,6 +112,7 @@ func revocationGate(f Facts) Gate {
 	answer, asked := f.Inquiry.Answer(list)
 	switch {
 	case asked && answer.Err == nil:
+		gate.Met = true
 		gate.Result, gate.Evidence = ResultUnknown, "it, or the certificate that issued it, is revoked in .blacklist; not every kernel acts on that"
 	case !asked:
 		gate.Result, gate.Evidence = ResultUnknown, ".blacklist was not asked"
@@ -121,6 +122,7 @@ func revocationGate(f Facts) Gate {
 		// The kernel looks in .blacklist as it looks elsewhere: by what the module's signature names.
 		switch f.revokedAs(list) {
 		case evidence.Yes:
+			gate.Met = true
 			gate.Result, gate.Evidence = ResultUnknown, "a revoked certificate in .blacklist has its issuer and serial number, or its key id; not every kernel acts on that"
 		case evidence.Unknown:
 			gate.Result, gate.Evidence = ResultUnknown, "whether a revoked certificate in .blacklist has its id could not be asked"

@@ -139,6 +139,8 @@ type Gate struct {
 	Source    string // where it was seen
 	Forgeable string // who could make this source lie; empty when only the kernel or the firmware could
 	Mend      Mend   // what would change the result; empty when nothing is known to
+	// Met: what the gate looks for is there, and does not decide alone: a revoked certificate, a request that came to nothing.
+	Met bool
 	// Decides: without this gate's pass (or not-applicable) the verdict is not trusted, unless a load probe says so. The other gates explain.
 	Decides bool
 }
