@@ -20,10 +20,11 @@ type Facts struct {
 	Name   string // of the file, or that was asked for: as modprobe calls it
 	Called string // as the module calls itself, and so the kernel; empty where it is not known
 	Path   string // its file; empty where none was found
-	// Searched: the kernel's modules were looked through, so that none of the name is there where Path is empty.
-	Searched bool
-	Module   *trust.Module
-	Packing  modsig.Packing // of the file, by its first bytes
+	// Searched: it was looked for by its name, as modprobe does. Absent: and surely none of that name is there; Unlisted: and modules.dep surely has none.
+	Searched, Absent, Unlisted bool
+
+	Module  *trust.Module
+	Packing modsig.Packing // of the file, by its first bytes
 	// Verdict is trust's on the module, nil where it was not judged; Signer names who signed it, as far as the signature says.
 	Verdict *trust.Verdict
 	Signer  string
@@ -51,9 +52,10 @@ type Facts struct {
 	// Keys are pairs of key and certificate with which modules can be signed here.
 	Keys []Key
 	// Barrier is what would keep the signer's certificate from counting though it were enrolled, and NewKey a key still to be made: see trust.Barrier.
-	// Authority: a new one must be an authority.
+	// Authority: a new one must be an authority. Platform: what shim hands over counts in .platform already (trust.Facts.PlatformCounts).
 	Barrier, NewKey trust.Gate
 	Authority       bool
+	Platform        evidence.Answer
 	// Capable tells whether a process like this one could load modules at all; see kernel.MayLoad.
 	Capable evidence.Reading
 }
@@ -170,10 +172,12 @@ func Diagnose(f Facts) []Finding {
 	case f.Kernel.Signatures.Answer == evidence.No: // it looks at none
 		found = slices.DeleteFunc(found, func(f Finding) bool { return tolerated[f.ID] || fatal[f.ID] })
 	case soft:
-		found = softened(found)
+		found = f.softened(found)
 	}
 	found = drop(found)
-	explains := func(f Finding) bool { return f.Certainty != Possible && !f.Harmless && !(soft && soften(f)) }
+	explains := func(found Finding) bool {
+		return found.Certainty != Possible && !found.Harmless && !(soft && f.soften(found))
+	}
 	if slices.ContainsFunc(found, explains) { // an errno says nothing more
 		found = slices.DeleteFunc(found, func(f Finding) bool { return f.ID == bareErrno })
 	}
@@ -206,21 +210,27 @@ var fatal = map[string]bool{"wrong-signature": true, "malformed-signature": true
 
 // soften tells whether a kernel that does not enforce signatures would load the module all the same; also of a signature that is wrong by a key which
 // the kernel does not have.
-func soften(f Finding) bool {
-	return tolerated[f.ID] || f.ID == "wrong-signature" && f.Certainty != Proven
+func (f Facts) soften(found Finding) bool {
+	if unverifiable[found.ID] && kernel.Before(f.Kernel.Release, 5, 4) {
+		return false
+	}
+	return tolerated[found.ID] || found.ID == "wrong-signature" && found.Certainty != Proven
 }
+
+// unverifiable are findings for which the kernel gives ENOPKG, which none before 5.4 tolerated (kernel/module.c, module_sig_check).
+var unverifiable = map[string]bool{"hash-missing": true, "key-unsupported": true, "unsupported-signature": true}
 
 // Tolerated tells of a finding's id whether it is about a signature that a kernel which does not enforce them would do without.
 func Tolerated(id string) bool { return tolerated[id] }
 
 // softened says of what is tolerated that it keeps nothing from loading. What would have the kernel enforce signatures first is no way out then.
-func softened(found []Finding) []Finding {
-	for i, f := range found {
-		if !soften(f) {
+func (f Facts) softened(found []Finding) []Finding {
+	for i, each := range found {
+		if !f.soften(each) {
 			continue
 		}
-		found[i].Cause = "it loads here all the same, and taints the kernel (E): " + f.Cause
-		found[i].Ways = slices.DeleteFunc(f.Ways, func(w Way) bool { return w[0].Do == SecureBoot || w[0].Do == Validation })
+		found[i].Cause = "it loads here all the same, and taints the kernel (E): " + each.Cause
+		found[i].Ways = slices.DeleteFunc(each.Ways, func(w Way) bool { return w[0].Do == SecureBoot || w[0].Do == Validation })
 		if len(found[i].Ways) == 0 {
 			found[i].NoWay = "nothing needs to be done to load it; a signature would only keep the kernel from being tainted"
 		}

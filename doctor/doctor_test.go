@@ -7,6 +7,7 @@ import (
 
 	"kkeys/evidence"
 	"kkeys/kernel"
+	"kkeys/modsig"
 	"kkeys/trust"
 )
 
@@ -28,6 +29,10 @@ func TestDiagnose(t *testing.T) {
 	}
 	no, filtered := evidence.Reading{Answer: evidence.No, Evidence: "no CAP_SYS_MODULE"}, evidence.Reading{Evidence: "a filter"}
 	expired := &trust.Verdict{Value: trust.Trusted, Gates: []trust.Gate{{Name: trust.GateValidity, Result: trust.Pass, Evidence: "it expired on 2020-01-01"}}}
+	signed := func(value trust.Value, failure kernel.Errno, gates ...trust.Gate) Facts {
+		return Facts{Module: &trust.Module{}, Failure: failure, Verdict: &trust.Verdict{Value: value, Gates: gates}}
+	}
+	listed := trust.Gate{Name: trust.GateRevocation, Result: trust.ResultUnknown, Met: true, Evidence: "it is revoked in .blacklist; not every kernel acts on that"}
 	for _, c := range []struct {
 		why  string
 		f    Facts
@@ -44,24 +49,70 @@ func TestDiagnose(t *testing.T) {
 		{"an alias is cut", Facts{Blocks: []Block{{Where: "a.conf", Text: "blacklist x", ByItself: true}}}, []string{"not-by-itself likely"}},
 		{"an alias is cut, and modprobe failed", Facts{Failure: "ENODEV", Blocks: []Block{{Where: "a.conf", Text: "blacklist x", ByItself: true}}}, []string{"not-by-itself possible", "errno possible"}},
 		{"not searched", Facts{Name: "x"}, nil},
+		{"searched, and not all was seen", Facts{Name: "x", Searched: true}, nil},
+		{"not there", Facts{Name: "x", Searched: true, Absent: true}, []string{"not-found proven"}},
+		{"modules.dep was not read", Facts{Searched: true, Path: "/x.ko"}, nil},
+		{"modules.dep lacks it", Facts{Searched: true, Unlisted: true, Path: "/x.ko"}, []string{"depmod proven"}},
+		{"a command in its place", Facts{Blocks: []Block{{Where: "a.conf", Text: "install x /bin/echo no", Instead: true}}}, []string{"run-instead possible"}},
 		{"another copy, unsigned", Facts{Searched: true, Path: "/x.ko", Chosen: "/x.ko", Copies: []Copy{{Image: "/boot/i", Entry: "x.ko", Unsigned: true}}}, []string{"image-differs likely"}},
 		{"another copy", Facts{Searched: true, Path: "/x.ko", Chosen: "/x.ko", Copies: []Copy{{Image: "/boot/i", Entry: "x.ko"}}}, []string{"image-differs possible"}},
 		{"modules.dep names what is gone", Facts{Searched: true, Path: "/x.ko", Chosen: "/y/x.ko"}, []string{"depmod proven"}},
 		{"dkms's overrides the kernel's", Facts{Searched: true, Path: "/updates/dkms/x.ko", Chosen: "/updates/dkms/x.ko", Others: []string{"/kernel/x.ko"}}, nil},
 		{"no file, and a notice", Facts{Failure: "EKEYREJECTED", LogRead: true, Said: said("Loading of module with unavailable key is rejected")}, []string{"unknown-key likely"}},
 		{"no file, and another notice", Facts{Failure: "EKEYREJECTED", LogRead: true, Said: said("Loading of unsigned module is rejected")}, []string{"unsigned likely"}},
+		{"no file, and two notices", Facts{Failure: "EKEYREJECTED", LogRead: true, Said: append(said("Loading of unsigned module is rejected"), said("Loading of module with unavailable key is rejected")...)},
+			[]string{"unknown-key possible", "errno possible"}},
 		{"no file, and no notice", Facts{Failure: "EKEYREJECTED", LogRead: true}, []string{"wrong-signature possible", "errno possible"}},
 		{"no file, and no log", Facts{Failure: "EKEYREJECTED"}, []string{"errno possible"}},
 		{"no file, and lockdown", Facts{Failure: "EPERM", LogRead: true, Said: said("Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7")}, []string{"unsigned likely"}},
 		{"an old log", Facts{Name: "x", Kernel: kernel.Status{Release: "6.2"}, Info: &kernel.Info{Vermagic: "6.2 SMP "}, Said: said("x: version magic '6.2 SMP ' should be '6.1 SMP '")}, nil},
 		{"another kernel's", Facts{Name: "x", Kernel: kernel.Status{Release: "6.2"}, Info: &kernel.Info{Vermagic: "6.1 SMP "}, Said: said("x: version magic '6.1 SMP ' should be '6.2 SMP '")}, []string{"made-for-another-kernel proven"}},
 		{"two for the same", Facts{Name: "x", Said: said("x: exports duplicate symbol y (owned by z)")}, []string{"duplicate-symbol likely"}},
+		{"an earlier attempt's", Facts{Name: "x", Failure: "EKEYREJECTED", Said: said("x: exports duplicate symbol y (owned by z)")}, []string{"errno possible"}},
 		{"an install line", Facts{Name: "x", Said: said("modprobe: ERROR: Error running install command '/bin/false' for module x: retcode 1")}, []string{"blocked likely"}},
 		{"another's hash", Facts{Module: &trust.Module{SHA256: [32]byte{1}}, Said: said("Module hash 02 is blacklisted")}, nil},
+		{"revoked, and refused", signed(trust.Unknown, "EKEYREJECTED", listed), []string{"revoked likely"}},
+		{"in dbx, and refused", signed(trust.Unknown, "EKEYREJECTED", trust.Gate{Name: trust.GateForbidden, Result: trust.Fail, Evidence: "it is in dbx"}), []string{"revoked likely"}},
+		{"revoked, and nothing was tried", signed(trust.Unknown, "", listed), nil},
+		{"revoked, and it counts all the same", signed(trust.Trusted, "EKEYREJECTED", listed), []string{"errno possible"}},
+		{"BER", Facts{Module: &trust.Module{Err: modsig.ErrNotDER}}, nil},
 		{"expired", Facts{Verdict: expired, Failure: "EKEYREJECTED"}, []string{"errno possible", "expired proven"}},
 	} {
 		if got := ids(Diagnose(c.f)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.why, got, c.want)
+		}
+	}
+}
+
+// TestPlatform: what keeps a key from .machine is no cause where .platform counts.
+func TestPlatform(t *testing.T) {
+	notice := Said{Trouble: kernel.Trouble{Kind: kernel.SaidKey}, Line: "Loading of module with unavailable key is rejected"}
+	for _, c := range []struct {
+		present  trust.Result
+		platform evidence.Answer
+		want     []string
+	}{
+		{trust.Pass, evidence.Yes, nil},
+		{trust.Fail, evidence.Yes, []string{"enrolled-not-loaded likely"}},
+		{trust.Fail, evidence.No, []string{"no-authority likely"}},
+		{trust.Pass, evidence.Unknown, []string{"no-authority likely"}},
+	} {
+		f := Facts{Module: &trust.Module{}, Platform: c.platform, Said: []Said{notice}, Verdict: &trust.Verdict{Value: trust.Unknown, Gates: []trust.Gate{
+			{Name: trust.GatePresent, Result: c.present}, {Name: trust.GateConsulted, Result: trust.ResultUnknown}, {Name: trust.GateEnrolled, Result: trust.Pass}, {Name: trust.GateAuthority, Result: trust.Fail},
+		}}}
+		if got := ids(Diagnose(f)); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
+// TestUnverifiable: kernels before 5.4 refused what they cannot verify, also where they do not enforce signatures (ENOPKG).
+func TestUnverifiable(t *testing.T) {
+	for release, tolerated := range map[string]bool{"4.19.0-26-amd64": false, "5.3.18-57-default": false, "5.4.0-1": true, "6.1": true, "": true} {
+		f := Facts{Module: &trust.Module{}, Hash: "sha512", Failure: "ENOPKG", Kernel: kernel.Status{Release: release, Enforced: evidence.Reading{Answer: evidence.No}}}
+		got := Diagnose(f)
+		if len(got) == 0 || got[0].ID != "hash-missing" || strings.HasPrefix(got[0].Cause, "it loads here all the same") != tolerated {
+			t.Errorf("%s: %+v", release, got)
 		}
 	}
 }
@@ -88,6 +139,8 @@ func TestLastResorts(t *testing.T) {
 		{"all of it", status(yes, "integrity", nil, "module.sig_enforce=1"), yes, yes, []Action{EnforceOff, LockdownLift, ValidationOff, SecureBootOff}, "where the kernel has that", ""},
 		{"no shim", status(yes, "integrity", kernel.Config{"ALLOW_LOCKDOWN_LIFT_BY_SYSRQ": "y"}), yes, no, []Action{LockdownLift, SecureBootOff}, "until the next boot;", "where the kernel"},
 		{"a kernel without the key", status(yes, "confidentiality", kernel.Config{"MODULE_SIG": "y"}), no, no, []Action{LockdownLift}, "does nothing on this kernel", "until"},
+		{"a word that switches nothing on", status(yes, "none", nil, "module.sig_enforce=0"), no, yes, nil, "", ""},
+		{"a kernel built to enforce", status(yes, "none", kernel.Config{"MODULE_SIG_FORCE": "y"}, "module.sig_enforce"), no, yes, nil, "", ""},
 		{"no Secure Boot", status(yes, "none", nil, "module.sig_enforce"), no, yes, []Action{EnforceOff}, "", ""},
 	} {
 		var got []Action

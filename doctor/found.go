@@ -25,6 +25,8 @@ type Block struct {
 	ByItself bool
 	// Kernel: the kernel itself refuses it, with EPERM.
 	Kernel bool
+	// Instead: modprobe runs a command in its place, which may load it or not.
+	Instead bool
 }
 
 // Copy is another module of the name in an image that is loaded from before the root file system is there.
@@ -42,7 +44,7 @@ func notFound(f Facts) []Finding {
 		return one(Finding{ID: "builtin", Certainty: Proven, Concerns: Nobody, Cause: "it is part of the kernel itself: there is nothing to load",
 			Evidence: []string{"modules.builtin of kernel " + f.Kernel.Release}})
 	}
-	if !f.Searched {
+	if !f.Absent {
 		return nil
 	}
 	absent := "no file of that name below /lib/modules/" + f.Kernel.Release
@@ -67,6 +69,8 @@ func unlisted(f Facts) []Finding {
 	finding := Finding{ID: "depmod", Certainty: Proven, Concerns: You, Ways: by(Remedy{Do: Depmod}), Evidence: append([]string{f.Path}, f.Others...), Reference: "depmod(8)"}
 	overriding := func(file string) bool { return strings.Contains(file, "/updates/") }
 	switch {
+	case f.Chosen == "" && !f.Unlisted:
+		return nil
 	case f.Chosen == "":
 		finding.Cause = "modules.dep does not list it: modprobe does not find it"
 	case f.Chosen != f.Path:
@@ -106,6 +110,8 @@ func blocked(f Facts) (all []Finding) {
 		switch {
 		case b.Kernel:
 			finding.ID, finding.Cause, finding.Reference = "forbidden-at-boot", "the kernel was told at boot to refuse it: this is not about signatures", "Documentation/admin-guide/kernel-parameters.txt, module_blacklist"
+		case b.Instead:
+			finding.ID, finding.Certainty, finding.Cause = "run-instead", Possible, "modprobe runs a command in its place, and nothing shows that it loads the module"
 		case b.ByItself:
 			finding.ID, finding.Cause = "not-by-itself", "it is not loaded by itself when its device is found; modprobe loads it by its name"
 			finding.Certainty = Possible

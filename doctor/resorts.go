@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"strings"
+
 	"kkeys/evidence"
 	"kkeys/kernel"
 )
@@ -16,7 +18,8 @@ func LastResorts(k kernel.Status, secureBoot, shim evidence.Answer) (all []Resor
 	if k.Enforced.Answer == evidence.No {
 		return nil
 	}
-	if _, forced := k.CommandLine.Last("module.sig_enforce"); forced {
+	// The word only switches it on (kernel/module/signing.c, module_param_named with bool_enable_only), and a kernel may be built to enforce.
+	if value, given := k.CommandLine.Last("module.sig_enforce"); given && !strings.ContainsAny(value[:min(1, len(value))], "0nN") && value != "off" && k.Built("MODULE_SIG_FORCE").Answer != evidence.Yes {
 		all = append(all, Resort{EnforceOff, "take module.sig_enforce off the kernel's command line: every unsigned module loads then, where lockdown is off too"})
 	}
 	if k.Lockdown == "integrity" || k.Lockdown == "confidentiality" {

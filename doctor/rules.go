@@ -42,8 +42,16 @@ func appraisal(f Facts) []Finding {
 
 const imaReference = "Documentation/ABI/testing/ima_policy, func=MODULE_CHECK"
 
-// ofKernel are the paths of the modules in the kernel's own package.
-var ofKernel = regexp.MustCompile(`^/(usr/)?lib/modules/[^/]+/kernel/`)
+// kernelFolder are the paths of the modules in a kernel's own package.
+var kernelFolder = regexp.MustCompile(`^/(?:usr/)?lib/modules/([^/]+)/kernel/`)
+
+// ofKernel tells whether the module is one of the running kernel's own package, by where it lies or by what it says.
+func (f Facts) ofKernel() bool {
+	if path := kernelFolder.FindStringSubmatch(f.Path); path != nil && path[1] == f.Kernel.Release {
+		return true
+	}
+	return f.Info != nil && f.Info.InTree && f.Info.MadeFor() == f.Kernel.Release
+}
 
 // packing: somebody must unpack the file, and it must be whole.
 func packing(f Facts) []Finding {
@@ -56,7 +64,7 @@ func packing(f Facts) []Finding {
 		return one(Finding{ID: id, Certainty: certainty, Concerns: Builder, Cause: cause, Evidence: what, Ways: by(Remedy{Do: remedy, Path: f.Path}), Reference: "kernel/module/decompress.c"})
 	}
 	whole := Rebuild // what brings a whole file
-	if ofKernel.MatchString(f.Path) {
+	if f.ofKernel() {
 		whole = Reinstall
 	}
 	switch {
@@ -100,19 +108,37 @@ func spoken(f Facts) []Finding {
 		return nil
 	}
 	finding := Finding{Certainty: Likely, Concerns: Builder, Reference: "kernel/module/signing.c, module_sig_check"}
-	for _, s := range []struct {
+	type refusal struct {
 		id, cause string
 		kind      kernel.Kind
-	}{
+	}
+	var refusals []refusal
+	for _, r := range []refusal{
 		{"unsigned", "it is not signed", kernel.SaidUnsigned},
 		{"unknown-key", "the key that signed it is not one that the kernel trusts", kernel.SaidKey},
 		{"hash-missing", "the kernel has no hash, or no algorithm for the key, at hand with which the signature was made", kernel.SaidCrypto},
 		{"unsigned", "it is not signed, or not by a key that the kernel trusts, and lockdown refuses such modules", kernel.SaidLockdown},
 	} {
-		if lines := f.said(s.kind); len(lines) > 0 && (f.Failure == "EPERM") == (s.kind == kernel.SaidLockdown) {
-			finding.ID, finding.Cause, finding.Evidence = s.id, s.cause, quote(lines)
-			return one(finding)
+		if (f.Failure == "EPERM") == (r.kind == kernel.SaidLockdown) && len(f.said(r.kind)) > 0 {
+			refusals = append(refusals, r)
 		}
+	}
+	if len(refusals) > 0 {
+		last := func(r refusal) int { // where its last line stands
+			at := -1
+			for i, s := range f.Said {
+				if s.Kind == r.kind && (s.Module == "" || f.Is(s.Module)) {
+					at = i
+				}
+			}
+			return at
+		}
+		r := slices.MaxFunc(refusals, func(a, b refusal) int { return last(a) - last(b) })
+		if len(refusals) > 1 { // the notices name no module
+			finding.Certainty = Possible
+		}
+		finding.ID, finding.Cause, finding.Evidence = r.id, r.cause, quote(f.said(r.kind))
+		return one(finding)
 	}
 	if f.Failure == "EKEYREJECTED" && f.LogRead {
 		finding.ID, finding.Certainty = "wrong-signature", Possible
@@ -131,7 +157,10 @@ func hash(f Facts) []Finding {
 	said := f.said(kernel.SaidCrypto)
 	gate := f.gate(trust.GateHash)
 	finding := Finding{ID: "hash-missing", Concerns: You, Cause: "the kernel has no " + f.Hash + " at hand, with which the signature was made", Evidence: append(quote(said), seen(gate)...),
-		Ways: by(Remedy{Do: LoadHash, Hash: f.Hash}), Reference: "kernel/module/signing.c: unsupported crypto (ENOPKG)"}
+		Reference: "kernel/module/signing.c: unsupported crypto (ENOPKG)"}
+	if kernel.ReadInSignatures(f.Kernel.Release, f.Hash) {
+		finding.Ways = by(Remedy{Do: LoadHash, Hash: f.Hash})
+	}
 	switch {
 	case f.Module.Hash.Answer == evidence.Yes:
 		return nil
@@ -204,6 +233,9 @@ func madeForAnother(f Facts) []Finding {
 
 // symbols: what the module calls is not there, or another version of it.
 func symbols(f Facts) []Finding {
+	if !slices.Contains([]kernel.Errno{"", "ENOENT", "EINVAL", "ENOEXEC"}, f.Failure) { // lines of an earlier attempt
+		return nil
+	}
 	if lines := f.said(kernel.SaidDuplicate); len(lines) > 0 {
 		found := Finding{ID: "duplicate-symbol", Certainty: Likely, Concerns: You, Evidence: quote(lines), Reference: "kernel/module/main.c, verify_exported_symbols",
 			Cause: "it exports what " + lines[0].Owner + " exports already, another driver for the same: this is not about signatures"}

@@ -3,8 +3,10 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/modsig"
 	"kkeys/trust"
@@ -23,6 +25,7 @@ func signature(f Facts) []Finding {
 	case m.SignedOutside && m.Err != nil:
 		finding.ID, finding.Cause = "signed-outside", "it was signed after it was compressed: the signature stands behind the compressed module, where nothing looks"
 	case errors.As(m.Err, &unsigned) && unsigned.Appended:
+		finding.Ways = f.original()
 		finding.ID, finding.Cause = "appended", fmt.Sprintf("it was signed, and then %d bytes were appended: for the kernel it is not signed", unsigned.After)
 	case errors.Is(m.Err, modsig.ErrUnsigned) && f.Info != nil && f.Info.InTree && f.Info.MadeFor() == f.Kernel.Release:
 		finding.ID, finding.Cause, finding.Concerns = "stripped", "it is one of the kernel's own modules and has lost its signature (strip, or a packaging tool)", Distribution
@@ -32,10 +35,16 @@ func signature(f Facts) []Finding {
 		finding.ID, finding.Cause = "unsigned", "it is not signed"
 	case errors.Is(m.Err, modsig.ErrKind), errors.Is(m.Err, modsig.ErrUnsupported):
 		finding.ID, finding.Cause = "unsupported-signature", m.Err.Error()
+		if f.gate(trust.GateModule).Result != trust.Fail { // a newer kernel may know it
+			finding.Certainty = Likely
+		}
+	case errors.Is(m.Err, modsig.ErrNotDER): // the kernel reads more than DER: what it makes of this one is not known
+		return nil
 	case errors.Is(m.Err, modsig.ErrDamaged), errors.Is(m.Err, modsig.ErrTooLarge), errors.Is(m.Err, modsig.ErrFilter):
 		return nil // see packing
 	case m.Err != nil:
 		finding.ID, finding.Cause = "malformed-signature", m.Err.Error()
+		finding.Ways = f.original()
 	case m.Result.Outcome == modsig.Wrong:
 		return f.wrong()
 	default:
@@ -53,7 +62,19 @@ func (f Facts) wrong() []Finding {
 	if f.gate(trust.GateModule).Result == trust.Fail { // the kernel has that key
 		finding.Certainty, finding.Reference = Proven, "kernel/module/signing.c: EKEYREJECTED without a word in the log"
 	}
+	// Nobody signs what somebody has changed while the original is at hand.
+	if finding.Ways = f.original(); len(finding.Ways) > 0 {
+		return one(finding)
+	}
 	return one(f.resigned(finding))
+}
+
+// original is the way to the file of the kernel's own package, for a module that is one of those.
+func (f Facts) original() []Way {
+	if !f.ofKernel() {
+		return nil
+	}
+	return by(Remedy{Do: Reinstall, Path: f.Path})
 }
 
 // signer: who signed it is known to the kernel, and counts for modules.
@@ -61,6 +82,9 @@ func signer(f Facts) []Finding {
 	codeSigning := f.notCodeSigning()
 	if f.Verdict == nil || f.Module == nil || f.Module.Err != nil || f.Module.Result.Outcome == modsig.Wrong {
 		return nil
+	}
+	if revoked := f.revoked(); revoked != nil {
+		return revoked
 	}
 	if len(codeSigning) == 0 && (f.Verdict.Value == trust.Trusted || f.found()) {
 		return nil
@@ -83,9 +107,6 @@ func signer(f Facts) []Finding {
 	failed := func(name string) (trust.Gate, bool) {
 		g := f.gate(name)
 		return g, g.Result == trust.Fail
-	}
-	if g, is := failed(trust.GateRevocation); is {
-		return one(f.resigned(finding("revoked", "the key that signed it, or its certificate, is on a blacklist of the kernel", g)))
 	}
 	if g, is := failed(trust.GateCodeSigning); is || len(codeSigning) > 0 {
 		found := finding("not-code-signing", "this distribution's kernel wants the extended key usage codeSigning in the signer's certificate, and it has none", g)
@@ -118,9 +139,28 @@ func signer(f Facts) []Finding {
 	case trust.MendConfirm:
 		return with(finding("request-waiting", "its key is asked to be enrolled, and MokManager has not been there yet", enrolled), by(Remedy{Do: Confirm})...)
 	case trust.MendCancel:
-		return with(finding("request-lost", "the request to enroll its key was cut short", enrolled), Way{{Do: Cancel}, {Do: Enroll, Certificate: f.Certificate}})
+		way := Way{{Do: Cancel}}
+		if f.Certificate != "" {
+			way = append(way, Remedy{Do: Enroll, Certificate: f.Certificate})
+		}
+		return with(finding("request-lost", "the request to enroll its key was cut short", enrolled), way)
 	}
 	return one(f.notEnrolled(finding, enrolled))
+}
+
+// revoked: not every kernel acts on a revoked certificate that it has. One that refuses the signature without a word most likely does.
+func (f Facts) revoked() []Finding {
+	listed := f.gate(trust.GateRevocation)
+	if forbidden := f.gate(trust.GateForbidden); !listed.Met && forbidden.Result == trust.Fail {
+		listed = forbidden
+	} else if !listed.Met {
+		return nil
+	}
+	if f.Verdict.Value == trust.Trusted || f.Failure != "EKEYREJECTED" || len(f.said(kernel.SaidKey, kernel.SaidCrypto, kernel.SaidUnsigned)) > 0 {
+		return nil
+	}
+	return one(f.resigned(Finding{ID: "revoked", Cause: "the key that signed it, or its certificate, is on a blacklist of the kernel", Evidence: append(seen(listed), quote(f.said(kernel.SaidRevoked))...),
+		Certainty: Likely, Concerns: You, Reference: "crypto/asymmetric_keys/pkcs7_trust.c; certs/blacklist.c, is_key_on_revocation_list"}))
 }
 
 // signerMin is how many hex digits of an id a line must have to be about a key.
@@ -139,8 +179,8 @@ func (f Facts) notCodeSigning() (lines []Said) {
 // notEnrolled: both ways, to enroll the key that signed it and to sign with one that is enrolled.
 func (f Facts) notEnrolled(finding func(id, cause string, gate trust.Gate) Finding, enrolled trust.Gate) Finding {
 	id, cause := "unknown-key", "the key that signed it is not one that the kernel trusts: "+f.Signer
-	if strings.Contains(enrolled.Evidence, "declined") {
-		id, cause = "request-declined", "the request to enroll its key was not confirmed in MokManager: "+f.Signer
+	if enrolled.Met {
+		id, cause = "request-declined", "the request to enroll its key came to nothing: "+f.Signer
 	}
 	gate := enrolled
 	if gate.Result == trust.NotApplicable {
@@ -173,11 +213,15 @@ func (f Facts) notEnrolled(finding func(id, cause string, gate trust.Gate) Findi
 // found tells whether the kernel has the key where it looks for modules.
 func (f Facts) found() bool {
 	return f.gate(trust.GatePresent).Result == trust.Pass && f.gate(trust.GateConsulted).Result == trust.Pass && f.gate(trust.GateSigner).Result != trust.Fail &&
-		f.gate(trust.GateRevocation).Result != trust.Fail && f.gate(trust.GateCodeSigning).Result != trust.Fail
+		f.gate(trust.GateCodeSigning).Result != trust.Fail
 }
 
-// enrolledInVain: shim has the key, and one of the gates behind it is shut.
+// enrolledInVain: shim has the key, and one of the gates behind it is shut; those behind .platform are in nobody's way where that counts.
 func (f Facts) enrolledInVain(finding func(id, cause string, gate trust.Gate) Finding, enrolled trust.Gate) []Finding {
+	behind := []string{trust.GateTrustList, trust.GateMachine, trust.GateAuthority}
+	if f.Platform == evidence.Yes && f.gate(trust.GatePresent).Result == trust.Pass {
+		return nil
+	}
 	for _, shut := range []struct{ gate, id, cause string }{
 		{trust.GateShim, "not-through-shim", "its key is enrolled, and this boot did not go through shim, which alone hands it to the kernel"},
 		{trust.GateSecureBoot, "secure-boot-off", "its key is enrolled, and the kernel takes keys from shim only where it finds Secure Boot on"},
@@ -186,7 +230,7 @@ func (f Facts) enrolledInVain(finding func(id, cause string, gate trust.Gate) Fi
 		{trust.GateAuthority, "no-authority", "its key is enrolled, and this kernel takes only certificates of authorities from shim"},
 	} {
 		g := f.gate(shut.gate)
-		if g.Result != trust.Fail {
+		if g.Result != trust.Fail || f.Platform == evidence.Yes && slices.Contains(behind, shut.gate) {
 			continue
 		}
 		found := finding(shut.id, shut.cause, g)

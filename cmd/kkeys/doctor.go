@@ -25,6 +25,9 @@ type doctorDocument struct {
 	Subjects []diagnosisDocument `json:"subjects"`
 	Machine  []findingDoc        `json:"machine"` // what is wrong with the machine as a whole, as `status` has it
 	Resorts  []resortDocument    `json:"last_resorts"`
+
+	logRead bool
+	logFile string
 }
 
 // resortDocument is what can be switched off instead, and what that costs.
@@ -92,6 +95,7 @@ func (s *session) runDoctor(c *cli.Context, document *doctorDocument) (int, erro
 	if err != nil {
 		return exitYes, err
 	}
+	document.logRead, document.logFile = read, c.String("log")
 	names := c.Args().Slice()
 	for _, name := range names {
 		switch {
@@ -151,6 +155,8 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read 
 	where := "kernel log"
 	read = true
 	switch path := c.String("log"); {
+	case path == "" && c.IsSet("log"):
+		return nil, false, usage("--log: an empty name; - is standard input")
 	case path == "-":
 		data, err := io.ReadAll(io.LimitReader(s.in, modsig.MaxModule+1))
 		if err == nil && len(data) > modsig.MaxModule {
@@ -177,7 +183,11 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read 
 		read = false
 	}
 	for line := range lines {
-		if trouble, ok := kernel.ReadTrouble(line.Message); ok {
+		if beginsBoot(line.Message) { // what came before is another boot's
+			said = nil
+		}
+		// Words alone may be any program's.
+		if trouble, ok := kernel.ReadTrouble(line.Message); ok && (trouble.Kind != kernel.SaidNotInserted || trouble.Module != "") {
 			said = append(said, doctor.Said{Trouble: trouble, Line: line.Message, Where: fmt.Sprintf("%s, line %d", where, line.Number)})
 		}
 	}
@@ -193,6 +203,11 @@ func (s *session) saidBy(c *cli.Context, e *envelope) (said []doctor.Said, read 
 		}
 	}
 	return said, read, nil
+}
+
+// beginsBoot tells of a line that it is the first of a boot: the kernel's own (init/version.c, linux_banner), or journalctl's between two.
+func beginsBoot(line string) bool {
+	return strings.HasPrefix(line, "Linux version ") || strings.HasPrefix(line, "-- Boot ") || line == "-- Reboot --"
 }
 
 // givenError is where a line stands that the user gave.
@@ -243,7 +258,7 @@ func isFile(arg string) bool { return strings.ContainsRune(arg, '/') || machine.
 
 func (s *session) sayDiagnosis(document *doctorDocument) int {
 	if len(document.Machine)+len(document.Subjects) == 0 {
-		s.say("nothing is wrong that can be seen, and the log names no module; name the one that does not load")
+		s.say("nothing is wrong that can be seen, and %s; name the module that does not load", map[bool]string{true: "the log names no module", false: "no log was read"}[document.logRead])
 	}
 	for _, f := range document.Machine {
 		s.say("%s: %s", f.ID, printable.Text(f.Message))

@@ -29,12 +29,15 @@ func family(d kernel.Distribution) string {
 }
 
 // per are commands by family; Ubuntu's are Debian's where it has none of its own. RELEASE stands for the kernel's, FLAVOUR and PACKAGE for what is in
-// its packages' names. Nothing where such a name is not known, nor where the system is an image that no package manager changes (ostree).
+// its packages' names. Nothing where such a name is not known, nor where the system is an image that no package manager changes (ostree, SUSE's transactional-update, SteamOS).
 func (s *session) per(f doctor.Facts, commands map[string]string) string {
 	own := family(f.Kernel.Distribution)
 	command, known := commands[own]
 	if own == "ubuntu" && !known {
 		command = commands["debian"]
+	}
+	if own == "fedora" && strings.Contains(f.Kernel.Release, "uek") && strings.Contains(command, "dnf") { // Oracle's own kernels are in packages of other names
+		return ""
 	}
 	var names []string
 	for _, n := range [][2]string{{"RELEASE", f.Kernel.Release}, {"FLAVOUR", flavour(f.Kernel.Release)}, {"PACKAGE", s.machine.KernelPackage(f.Kernel.Release)}} {
@@ -43,7 +46,7 @@ func (s *session) per(f doctor.Facts, commands map[string]string) string {
 		}
 		names = append(names, n[0], shellWord(n[1]))
 	}
-	if s.machine.HasFile("run/ostree-booted") {
+	if s.machine.HasFile("run/ostree-booted") || s.machine.HasFile("usr/sbin/transactional-update") || f.Kernel.Distribution.ID == "steamos" {
 		return ""
 	}
 	return strings.NewReplacer(names...).Replace(command)
@@ -112,7 +115,7 @@ func (s *session) unblock(r doctor.Remedy, f doctor.Facts) (commands []string) {
 	}
 	if !strings.HasPrefix(file, "/etc/") {
 		file = "/etc/modprobe.d/" + path.Base(r.Path)
-		commands = append(commands, "sudo cp "+argument(r.Path)+" "+argument(file))
+		commands = append(commands, "test -e "+argument(file)+" || sudo cp "+argument(r.Path)+" "+argument(file)) // another line's remedy may have made it
 	}
 	if last > first || !named { // a line that is continued is all commented out, by the numbers
 		return append(commands, fmt.Sprintf("sudo sed -i '%d,%ds/^/#/' %s", first, last, argument(file)))

@@ -47,6 +47,9 @@ func TestDoctorPackages(t *testing.T) {
 		{suse, "6.4.0-1-$(reboot)", nil, "", "", "sudo dracut --force --kver '6.4.0-1-$(reboot)'"},
 		{fedora, "6.9.4-200.fc40.x86_64", nil, "sudo dnf reinstall kernel-modules-6.9.4-200.fc40.x86_64 kernel-modules-core-6.9.4-200.fc40.x86_64", "sudo dnf install kernel-devel-6.9.4-200.fc40.x86_64", "sudo dracut --force --kver 6.9.4-200.fc40.x86_64"},
 		{fedora, "6.9.4-200.fc40.x86_64", silverblue, "", "", ""},
+		{suse, "6.4.0-150600.21-default", map[string]string{"usr/sbin/transactional-update": ""}, "", "", ""},
+		{kernel.Distribution{ID: "steamos", Like: "arch"}, "6.1.52-valve16-1-neptune-61", map[string]string{"lib/modules/6.1.52-valve16-1-neptune-61/pkgbase": "linux-neptune-61\n"}, "", "", ""},
+		{kernel.Distribution{ID: "ol", Like: "fedora"}, "5.15.0-100.96.32.el9uek.x86_64", nil, "", "", "sudo dracut --force --kver 5.15.0-100.96.32.el9uek.x86_64"},
 		{kernel.Distribution{ID: "void"}, "6.9.4_1", nil, "", "", ""},
 	} {
 		files := map[string]string{"lib/modules/" + c.release + "/modules.order": ""}
@@ -131,7 +134,7 @@ func TestDoctorUnblockFile(t *testing.T) {
 		commands := s.unblock(doctor.Remedy{Path: c.file, Text: c.text}, f)
 		own := "/etc/modprobe.d/" + filepath.Base(c.file)
 		if c.file != own {
-			if len(commands) != 2 || commands[0] != "sudo cp "+c.file+" "+own {
+			if len(commands) != 2 || commands[0] != "test -e "+own+" || sudo cp "+c.file+" "+own {
 				t.Errorf("%q", commands)
 				continue
 			}

@@ -20,7 +20,7 @@ import (
 // factsOf gathers what doctor goes by for one module, named by its file or as for modprobe.
 func (s *session) factsOf(arg string, p proof, common trust.Facts, document *trustedDocument) (f doctor.Facts, err error) {
 	f.Kernel, f.Processor = common.Kernel, processors[s.machine.Processor()]
-	f.NewKey, f.Authority = trust.Barrier(common, nil), trust.WantsAuthority(common)
+	f.NewKey, f.Authority, f.Platform = trust.Barrier(common, nil), trust.WantsAuthority(common), common.PlatformCounts()
 	if !s.elsewhere {
 		f.Capable = kernel.MayLoad(s.machine.Files)
 	}
@@ -48,7 +48,7 @@ func (s *session) factsOf(arg string, p proof, common trust.Facts, document *tru
 		}
 	}
 	for _, b := range s.machine.Builds(f.Kernel.Release, f.Name) {
-		f.Builds = append(f.Builds, doctor.Build{Tool: b.Tool, Package: b.Package, File: b.File})
+		f.Builds = append(f.Builds, doctor.Build(b))
 	}
 	if data == nil {
 		return f, nil
@@ -67,8 +67,8 @@ func (s *session) factsOf(arg string, p proof, common trust.Facts, document *tru
 	}
 	if unpacked, uerr := modsig.Unpack(data, modsig.MaxModule); uerr == nil {
 		f.Content = unpacked.Module
-		if f.Info, f.InfoErr = kernel.ParseInfo(unpacked.Module); f.InfoErr == nil && f.Info.Name != "" {
-			f.Called = f.Info.Name // as the log calls it, whatever the file is called
+		if f.Info, f.InfoErr = kernel.ParseInfo(unpacked.Module); f.InfoErr == nil {
+			f.Called = kernel.ModuleName(f.Info.Name) // as the log calls it, whatever the file is called
 		}
 	}
 	return f, nil
@@ -90,7 +90,8 @@ func (s *session) byName(f *doctor.Facts, e *envelope) ([]byte, error) {
 	if named.Alias != "" {
 		f.Name = named.Alias
 	}
-	f.Builtin, f.Searched, f.Chosen, f.Blocks = named.Builtin, true, named.Chosen, blocks(named.Rules, f.Kernel.CommandLine, f.Name)
+	f.Builtin, f.Searched, f.Absent, f.Unlisted = named.Builtin, true, named.Absent, named.Unlisted
+	f.Chosen, f.Blocks = named.Chosen, blocks(named.Rules, f.Kernel.CommandLine, f.Name)
 	if len(named.Files) == 0 {
 		return nil, nil
 	}
@@ -111,20 +112,24 @@ func (s *session) byName(f *doctor.Facts, e *envelope) ([]byte, error) {
 // blocks are the lines of modprobe.d, and the words of the kernel's command line, that keep a module from being loaded.
 func blocks(rules []machine.Rule, words kernel.Parameters, name string) (all []doctor.Block) {
 	for _, rule := range rules {
-		if rule.Blocks || rule.ByItself {
-			all = append(all, doctor.Block{Where: rule.File, Text: rule.Text, ByItself: rule.ByItself})
+		if rule.Blocks || rule.ByItself || rule.Instead {
+			all = append(all, doctor.Block{Where: rule.File, Text: rule.Text, ByItself: rule.ByItself, Instead: rule.Instead})
 		}
 	}
-	named := func(list string) bool {
-		return slices.ContainsFunc(strings.Split(list, ","), func(n string) bool { return kernel.ModuleName(n) == name })
-	}
+	var refused *doctor.Block
 	for _, word := range words {
+		list := strings.Split(word.Value, ",")
 		switch {
-		case word.Is("module_blacklist") && named(word.Value):
-			all = append(all, doctor.Block{Where: commandLine, Text: word.Word, Kernel: true})
-		case word.Is("modprobe.blacklist") && named(word.Value): // kmod's libkmod-config.c, kcmdline_parse_result
+		case word.Is("modprobe.blacklist") && slices.ContainsFunc(list, func(n string) bool { return kernel.ModuleName(n) == name }): // kmod's libkmod-config.c, kcmdline_parse_result
 			all = append(all, doctor.Block{Where: commandLine, Text: word.Word, ByItself: true})
+		case word.Is("module_blacklist"): // the last list counts, and names as modules have them (kernel/module/main.c, blacklisted)
+			if refused = nil; slices.Contains(list, name) {
+				refused = &doctor.Block{Where: commandLine, Text: word.Word, Kernel: true}
+			}
 		}
+	}
+	if refused != nil {
+		all = append(all, *refused)
 	}
 	return all
 }

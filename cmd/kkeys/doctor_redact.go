@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,14 +13,19 @@ import (
 // redactor leaves out what tells whose machine it is.
 type redactor struct {
 	hosts []*regexp.Regexp // names of machines, the longest first
-	homes []string         // home folders of which the name has blanks, or might
+	homes [][]string       // home folders of which the name has blanks, or might, and what they begin with
+	below []string         // folders that were named from where somebody stood
 }
+
+const homes = `/home/|(?:^|[\s'"=:(,]|/run)/media/`
 
 var (
 	// serial numbers tell one certificate, and so one machine, from others.
 	serialNumber = regexp.MustCompile(`(?i)\bserial( number)?:? +(0x)?[0-9a-f][0-9a-f:]+\b`)
-	// home folders have people's names.
-	homeFolder = regexp.MustCompile(`/home/[^/\s']+`)
+	// home folders, and those of media, have people's names; drivers are below a folder of that name too.
+	homeFolder = regexp.MustCompile(`(` + homes + `)[^/\s']+`)
+	// anyHome is one of which the name may have blanks.
+	anyHome = regexp.MustCompile(`(` + homes + `)[^/]+/`)
 	// syslogHead begins a line of a log that people paste: time, machine, program.
 	syslogHead = regexp.MustCompile(`((?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)\S* )([^\s:]+)( [^\s:]+:)`)
 	// modulesKey is how the common name of a key that Debian's and Ubuntu's update-secureboot-policy has made begins, whatever the machine is called now.
@@ -29,29 +35,34 @@ var (
 // shortest is how many letters a machine's name must have to be looked for in any text; a shorter one is in too many words.
 const shortest = 3
 
-// newRedactor knows the machine's name, those at the heads of lines from a log, and the folders of the modules.
+// newRedactor knows the machine's name, those at the heads of lines from a log, home folders, and the folders of the modules and the log.
 func newRedactor(host string, document *doctorDocument) redactor {
 	var r redactor
 	names := []string{host}
 	learn := func(text string) {
+		r.homes = append(r.homes, anyHome.FindAllStringSubmatch(text, -1)...)
 		for _, head := range syslogHead.FindAllStringSubmatch(text, -1) {
 			names = append(names, head[2])
 		}
 	}
+	files := []string{document.logFile}
 	for _, f := range document.Machine {
 		learn(f.Message)
 	}
 	for _, d := range document.Subjects {
 		if d.Path != nil {
-			if _, below, is := strings.Cut(*d.Path, "/home/"); is && strings.Contains(below, "/") {
-				name, _, _ := strings.Cut(below, "/")
-				r.homes = append(r.homes, "/home/"+name+"/")
-			}
+			files = append(files, *d.Path)
 		}
 		for _, f := range d.Findings {
 			for _, e := range append([]string{f.Cause}, f.Evidence...) {
 				learn(e)
 			}
+		}
+	}
+	for _, file := range files {
+		learn(file)
+		if folder := file[:strings.LastIndexByte(file, '/')+1]; folder != "" && folder != "./" && !path.IsAbs(folder) {
+			r.below = append(r.below, folder)
 		}
 	}
 	r.hosts = hostPatterns(names)
@@ -81,9 +92,12 @@ func hostPatterns(names []string) (patterns []*regexp.Regexp) {
 func (r redactor) redacted(text string) string {
 	text = serialNumber.ReplaceAllString(text, "serial number …")
 	for _, home := range r.homes {
-		text = strings.ReplaceAll(text, home, "/home/USER/")
+		text = strings.ReplaceAll(text, home[0], home[1]+"USER/")
 	}
-	text = homeFolder.ReplaceAllString(text, "/home/USER")
+	text = homeFolder.ReplaceAllString(text, "${1}USER")
+	for _, folder := range r.below {
+		text = strings.ReplaceAll(text, folder, "…/")
+	}
 	text = syslogHead.ReplaceAllString(text, "${1}HOST${3}")
 	text = modulesKey.ReplaceAllString(text, "HOST${1}")
 	for _, host := range r.hosts {

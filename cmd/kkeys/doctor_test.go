@@ -201,6 +201,11 @@ func TestDoctor(t *testing.T) {
 		}},
 		{"a keyring was cut off", "6.12-enrolled", signedByMine, "", keyNotice, rejected, "keyring-cut", "likely", "reboot; sudo insmod driver.ko", cut},
 		{"the list is not trusted", "6.1-enrolled", signedByMine, "", keyNotice, rejected, "list-not-trusted", "proven", "sudo kkeys mok trust on; reboot; sudo insmod driver.ko", func(m *machine.Machine) {
+			with(map[string]string{"etc/os-release": "ID=arch\n"})(m)
+			m.Files = hidden{m.Files, "MokListTrustedRT"}
+			withoutIt(m, "6.1-declined")
+		}},
+		{"the list is not trusted, and .platform counts", "6.1-enrolled", signedByMine, "", keyNotice, rejected, "enrolled-not-loaded", "proven", "reboot; sudo insmod driver.ko", func(m *machine.Machine) {
 			with(map[string]string{"etc/os-release": "ID=fedora\n"})(m)
 			m.Files = hidden{m.Files, "MokListTrustedRT"}
 			withoutIt(m, "6.1-declined")
@@ -228,6 +233,21 @@ func TestDoctor(t *testing.T) {
 			option(release612, "CONFIG_IMA_SECURE_AND_OR_TRUSTED_BOOT=n\nCONFIG_HAVE_ARCH_GET_SECUREBOOT=n")(m)
 			withoutIt(m, "6.12-declined")
 		}},
+		{"an authority is wanted, and only what is built in may vouch", "6.12-enrolled", signedByMine, "", keyNotice, rejected, "no-authority", "proven", "", func(m *machine.Machine) {
+			option(release612, "CONFIG_INTEGRITY_CA_MACHINE_KEYRING=y\nCONFIG_SECONDARY_TRUSTED_KEYRING_SIGNED_BY_BUILTIN=y")(m)
+			with(map[string]string{"etc/os-release": "ID=arch\n"})(m)
+			withoutIt(m, "6.12-declined")
+		}},
+		{"one of the kernel's own, tampered", "6.1-enrolled", func(b bench) []byte {
+			module := b.signed(moduleELF(b.t, elf.EM_X86_64, "license=GPL", "name=driver", "intree=Y", "vermagic="+b.release()+" SMP "), mine(b.t), "sha256")
+			module[70] ^= 1
+			return module
+		}, "", "", rejected, "wrong-signature", "proven", "sudo apt-get install --reinstall linux-image-6.1.0-56-cloud-amd64; sudo modprobe driver", nil},
+		{"sha3 where no kernel of the release reads it", "6.1-enrolled", func(b bench) []byte { return b.signed(b.plain(), mine(b.t), "sha3-256") }, "", cryptoNotice, rejected, "hash-missing", "likely",
+			"sudo kkeys sign --key /var/lib/shim-signed/mok/MOK.priv --cert /var/lib/shim-signed/mok/MOK.der driver.ko; sudo insmod driver.ko", nil},
+		{"another boot's", "6.1-enrolled", signedByMine, "", "driver: Unknown symbol other_call (err -2)\n-- Boot 0123456789abcdef0123456789abcdef --\nLinux version 6.1.0\n", "", "", "", "", nil},
+		{"any program's words", "6.1-enrolled", signedByMine, "", "Permission denied\nNo such file or directory\n", "", "", "", "", nil},
+		{"an earlier attempt's symbols", "6.1-enrolled", signedByMine, "", "driver: Unknown symbol other_call (err -2)\n", rejected, "errno", "possible", "", nil},
 		{"notices about others", "6.1-enrolled", signedByMine, "", unsignedNotice, "", "others-refused", "possible", "", nil},
 		{"a signature in no form", "6.1-enrolled", func(b bench) []byte {
 			payload, message, err := modsig.Split(signedByMine(b))
@@ -245,7 +265,7 @@ func TestDoctor(t *testing.T) {
 			module := signedByMine(b)
 			module[len(module)-len(modsig.Magic)-12+2] = 1 // PKEY_ID_X509 (include/linux/module_signature.h)
 			return module
-		}, "", "", "", "unsupported-signature", "proven", "sudo kkeys sign --key /var/lib/shim-signed/mok/MOK.priv --cert /var/lib/shim-signed/mok/MOK.der driver.ko; sudo insmod driver.ko", nil},
+		}, "", "", "", "unsupported-signature", "likely", "sudo kkeys sign --key /var/lib/shim-signed/mok/MOK.priv --cert /var/lib/shim-signed/mok/MOK.der driver.ko; sudo insmod driver.ko", nil},
 		{"no .machine", "6.12-enrolled", signedByMine, "", keyNotice, rejected, "no-machine-keyring", "proven", "", func(m *machine.Machine) {
 			option(release612, "CONFIG_INTEGRITY_MACHINE_KEYRING=n")(m)
 			with(map[string]string{"etc/os-release": "ID=arch\n"})(m)

@@ -29,14 +29,14 @@ func (s *session) describe(f doctor.Facts, findings []doctor.Finding) diagnosisD
 			}
 		}
 		if len(finding.Ways) > 0 && len(c.Fixes) == 0 && c.NoWay == nil {
-			c.NoWay = known("the command for it is not known for this distribution")
+			c.NoWay = known("the command for it is not known here")
 		}
 		d.Findings = append(d.Findings, c)
 	}
 	if f.Verdict != nil && f.Verdict.Value != trust.Trusted && f.Kernel.Enforced.Answer != evidence.No && !d.causes() {
 		d.Doubt = known(doubt(f))
 	}
-	if f.Path == "" && !f.Searched && !d.causes() {
+	if f.Path == "" && !f.Absent && !d.causes() {
 		d.Doubt = known("no file of that name could be looked for")
 	}
 	return d
@@ -69,7 +69,7 @@ const boot = "reboot"
 func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 	add := func(commands ...string) {
 		for _, command := range commands {
-			if command != "" { // not known for this distribution
+			if command != "" { // not known here
 				fix.Commands = append(fix.Commands, command)
 			}
 		}
@@ -95,6 +95,9 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 		case doctor.MakeKey, doctor.MakeAuthority:
 			private, certificate := s.newKey()
 			add(makeKey(r.Do, private, certificate, file)...)
+			if r.Do == doctor.MakeAuthority {
+				note("the kernel forgets at each boot what keyctl padd gave it: that command comes again before the module is loaded")
+			}
 			note("at the boot MokManager asks: Enroll MOK, Continue, Yes, the password, Reboot")
 			dkms(private, certificate)
 		case doctor.Enroll:
@@ -126,7 +129,11 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 				continue
 			}
 			add("sudo " + unpack + " " + file)
-			f.Path = strings.TrimSuffix(f.Path, path.Ext(f.Path))
+			unpacked := strings.TrimSuffix(f.Path, path.Ext(f.Path))
+			if f.Chosen == f.Path {
+				f.Chosen = unpacked
+			}
+			f.Path = unpacked
 			if underModules(f.Path) {
 				add("sudo depmod -a")
 			}
@@ -169,7 +176,9 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 
 // load is the command that loads the module in the end.
 func (s *session) load(f doctor.Facts) string {
-	if f.Path == "" || underModules(f.Path) {
+	// modprobe loads what is there for the running kernel, and of several files its own choice.
+	own := strings.Contains(f.Path, "/modules/"+f.Kernel.Release+"/") && (f.Chosen == "" || f.Chosen == f.Path)
+	if f.Path == "" || underModules(f.Path) && own {
 		return "sudo modprobe " + shellWord(f.Name)
 	}
 	return "sudo insmod " + argument(f.Path)
@@ -186,18 +195,22 @@ var hashModules = map[string]string{"sha1": "crypto-sha1", "sha224": "crypto-sha
 
 // newKey is where a key made here belongs: where the tools of this machine look for theirs, unless something is there already, or nobody can see.
 func (s *session) newKey() (private, certificate string) {
+	free := func(private, certificate string) bool {
+		root := strings.TrimSuffix(certificate, path.Ext(certificate)) + "-root"
+		return s.machine.Free(private) && s.machine.Free(certificate) && s.machine.Free(root+".priv") && s.machine.Free(root+".x509")
+	}
 	for _, place := range []struct{ folder, private, certificate string }{
 		{"var/lib/dkms", "mok.key", "mok.pub"}, {"var/lib/shim-signed/mok", "MOK.priv", "MOK.der"}, {"root", "MOK.priv", "MOK.der"},
 	} {
 		private, certificate := path.Join(place.folder, place.private), path.Join(place.folder, place.certificate)
-		if (s.machine.HasFolder(place.folder) || place.folder == "root") && s.machine.Free(private) && s.machine.Free(certificate) && s.machine.Free(certificate[:len(certificate)-4]+"-root.priv") && s.machine.Free(certificate[:len(certificate)-4]+"-root.x509") {
+		if (s.machine.HasFolder(place.folder) || place.folder == "root") && free(private, certificate) {
 			return "/" + private, "/" + certificate
 		}
 	}
-	for n := 1; ; n++ { // some name is free
-		name := fmt.Sprintf("root/kkeys-%d", n)
-		if n > namesMax || s.machine.Free(name+".priv") && s.machine.Free(name+".der") && s.machine.Free(name+"-root.priv") && s.machine.Free(name+"-root.x509") {
-			return "/" + name + ".priv", "/" + name + ".der"
+	for n := 1; ; n++ { // some name is free; generate overwrites nothing where that cannot be seen
+		private, certificate := fmt.Sprintf("root/kkeys-%d.priv", n), fmt.Sprintf("root/kkeys-%d.der", n)
+		if n > namesMax || free(private, certificate) {
+			return "/" + private, "/" + certificate
 		}
 	}
 }
