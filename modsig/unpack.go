@@ -75,12 +75,16 @@ func PackingOf(data []byte) Packing {
 //
 // Errors: ErrDamaged; ErrFilter for xz filters other than LZMA2; ErrTooLarge, also for a window or dictionary above 128 MiB.
 // A module that is not compressed is never an error.
-func Unpack(data []byte, limit int) (*Unpacked, error) {
-	unpack := map[Packing]func([]byte, int) (*Unpacked, error){Gzip: gunzip, XZ: unxz, Zstd: unzstd}[PackingOf(data)]
+func Unpack(data []byte, limit int) (*Unpacked, error) { return UnpackInto(nil, data, limit) }
+
+// UnpackInto is Unpack into the memory of buffer, whatever its length, when that is large enough and the stream tells its size: for whoever
+// unpacks many modules, one after the other.
+func UnpackInto(buffer, data []byte, limit int) (*Unpacked, error) {
+	unpack := map[Packing]func(buffer, data []byte, limit int) (*Unpacked, error){Gzip: gunzip, XZ: unxz, Zstd: unzstd}[PackingOf(data)]
 	if unpack == nil {
 		return &Unpacked{Module: data}, nil
 	}
-	return unpack(data, limit)
+	return unpack(buffer, data, limit)
 }
 
 // damaged says at which offset of the file.
@@ -93,13 +97,16 @@ const unknown = -1
 
 // drain reads a decoder to its end: size bytes, when they are known before; rest is where it reads from, for the offset of an error. No more memory is
 // taken than the module has bytes, and no more than limit for one that has more.
-func drain(p Packing, decoder io.Reader, size int64, limit int, rest *bytes.Reader) ([]byte, error) {
+func drain(p Packing, decoder io.Reader, size int64, limit int, buffer []byte, rest *bytes.Reader) ([]byte, error) {
 	if size > int64(limit) {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, size, limit)
 	}
 	bad := func(err error) error { return damaged(p, int(rest.Size())-rest.Len(), err) }
 	if size != unknown {
-		module := make([]byte, size)
+		if int64(cap(buffer)) < size {
+			buffer = make([]byte, size)
+		}
+		module := buffer[:size]
 		if _, err := io.ReadFull(decoder, module); err != nil {
 			return nil, bad(err)
 		}
@@ -131,14 +138,14 @@ func drain(p Packing, decoder io.Reader, size int64, limit int, rest *bytes.Read
 	}
 }
 
-func gunzip(data []byte, limit int) (*Unpacked, error) {
+func gunzip(buffer, data []byte, limit int) (*Unpacked, error) {
 	input := bytes.NewReader(data)
 	decoder, err := gzip.NewReader(input)
 	if err != nil {
 		return nil, damaged(Gzip, 0, err)
 	}
 	decoder.Multistream(false) // the decoder then reads no byte too many, for a bytes.Reader is an io.ByteReader
-	module, err := drain(Gzip, decoder, unknown, limit, input)
+	module, err := drain(Gzip, decoder, unknown, limit, buffer, input)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +155,7 @@ func gunzip(data []byte, limit int) (*Unpacked, error) {
 // xzDecoders are used again: the dictionary of each is as large as most modules.
 var xzDecoders sync.Pool
 
-func unxz(data []byte, limit int) (*Unpacked, error) {
+func unxz(buffer, data []byte, limit int) (*Unpacked, error) {
 	stream, err := walkXZ(data, limit)
 	if err != nil {
 		return nil, err
@@ -165,7 +172,7 @@ func unxz(data []byte, limit int) (*Unpacked, error) {
 	}
 	decoder.Multistream(false)
 	defer xzDecoders.Put(decoder)
-	module, err := drain(XZ, decoder, stream.content, limit, input)
+	module, err := drain(XZ, decoder, stream.content, limit, buffer, input)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +187,7 @@ func afterPadding(rest []byte) []byte {
 	return rest
 }
 
-func unzstd(data []byte, limit int) (*Unpacked, error) {
+func unzstd(buffer, data []byte, limit int) (*Unpacked, error) {
 	size, content, err := walkZstd(data)
 	if err != nil {
 		return nil, err
@@ -192,7 +199,7 @@ func unzstd(data []byte, limit int) (*Unpacked, error) {
 		return nil, damaged(Zstd, 0, err)
 	}
 	defer decoder.Close()
-	module, err := drain(Zstd, decoder, content, limit, input)
+	module, err := drain(Zstd, decoder, content, limit, buffer, input)
 	if err != nil {
 		return nil, err
 	}

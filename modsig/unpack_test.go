@@ -47,6 +47,24 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
+// TestUnpackInto: memory that is used again holds nothing of what was in it, is taken where it is large enough, and only there.
+func TestUnpackInto(t *testing.T) {
+	module := read(t, "rsa-sha256.ko")
+	for _, file := range []string{"rsa-sha256.ko", "rsa-sha256.gz", "rsa-sha256.zst", "rsa-sha256.crc32.xz", "rsa-sha256.blocks.xz"} {
+		for _, size := range []int{0, len(module) - 1, len(module), 3 * len(module)} {
+			buffer := bytes.Repeat([]byte{0xa5}, size)
+			u, err := modsig.UnpackInto(buffer, read(t, file), len(module))
+			if err != nil || !bytes.Equal(u.Module, module) {
+				t.Errorf("%s into %d bytes: %v", file, size, err)
+			}
+			taken := size > 0 && bytes.Count(buffer, []byte{0xa5}) < size
+			if tells := strings.HasSuffix(file, ".xz") || strings.HasSuffix(file, ".zst"); taken != (tells && size >= len(module)) {
+				t.Errorf("%s: the memory of %d bytes was taken: %v", file, size, taken)
+			}
+		}
+	}
+}
+
 // unpackOdd unpacks the same file cut short, continued, and with too low a limit.
 func unpackOdd(t *testing.T, data, module []byte) {
 	if _, err := modsig.Unpack(data, len(module)-1); err == nil || name(t, err) != "too large" {

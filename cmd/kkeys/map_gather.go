@@ -251,22 +251,17 @@ func (m *mapping) modules(release string, wanted bool) chart.Store {
 	}
 	signers := map[string]*chart.Signer{}
 	var one sync.Mutex
-	var buffers sync.Pool
+	pool := sync.Pool{New: newBuffers}
 	_ = m.workOn(work{pieces: len(files), what: "reading signatures", keepGoing: true, piece: func(i int) error {
-		buffer, _ := buffers.Get().(*[]byte)
-		if buffer == nil {
-			buffer = new([]byte)
-		}
-		data, err := m.machine.ReadModuleFile(files[i], *buffer)
+		b := pool.Get().(*buffers)
+		defer pool.Put(b)
+		data, err := m.machine.ReadModuleFile(files[i], b.file)
+		keep(&b.file, data)
 		var d verifiedDocument
-		message, _, _ := d.split(data, err)
+		message, _, _ := d.split(data, err, b)
 		one.Lock()
 		m.signed(d, message, signers)
 		one.Unlock()
-		if cap(data) > cap(*buffer) {
-			*buffer = data
-		}
-		buffers.Put(buffer)
 		return nil
 	}})
 	for _, id := range slices.Sorted(maps.Keys(signers)) {

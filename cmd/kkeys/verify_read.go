@@ -49,25 +49,32 @@ func (s *session) allOf(release string, processors turns, document *verifyDocume
 	return s.readAll(paths, processors, document, func(i int, buffer []byte) ([]byte, error) { return s.machine.ReadModuleFile(files[i], buffer) }), nil
 }
 
-// readAll reads files, each into memory that is used again.
+// buffers are used again for one module after the other.
+type buffers struct{ file, unpacked []byte }
+
+func newBuffers() any { return new(buffers) }
+
+// keep keeps the larger of two.
+func keep(have *[]byte, came []byte) {
+	if cap(came) > cap(*have) {
+		*have = came
+	}
+}
+
+// readAll reads files.
 func (s *session) readAll(paths []string, processors turns, document *verifyDocument, read func(i int, buffer []byte) ([]byte, error)) []signature {
 	document.Modules = make([]verifiedDocument, len(paths))
 	signatures := make([]signature, len(paths))
-	var buffers sync.Pool
+	pool := sync.Pool{New: newBuffers}
 	_ = s.workOn(work{pieces: len(paths), what: "verifying", keepGoing: true, piece: func(i int) error {
 		processors.take()
 		defer processors.give()
-		buffer, _ := buffers.Get().(*[]byte)
-		if buffer == nil {
-			buffer = new([]byte)
-		}
-		data, err := read(i, *buffer)
+		b := pool.Get().(*buffers)
+		defer pool.Put(b)
+		data, err := read(i, b.file)
+		keep(&b.file, data)
 		document.Modules[i].Path = paths[i]
-		signatures[i] = document.Modules[i].read(data, err)
-		if cap(data) > cap(*buffer) {
-			*buffer = data
-		}
-		buffers.Put(buffer)
+		signatures[i] = document.Modules[i].read(data, err, b)
 		return nil
 	}})
 	return signatures
@@ -80,13 +87,14 @@ func (s *session) initramfs(path string, document *verifyDocument) (signatures [
 		return nil, failed("%w", err)
 	}
 	defer file.Close()
+	b := new(buffers)
 	err = eachModule(file, func(f initrd.File, data []byte) {
 		var err error
 		if f.Size > modsig.MaxModule {
 			err = fmt.Errorf("%d bytes, more than %d", f.Size, modsig.MaxModule)
 		}
 		d := verifiedDocument{Path: f.Name}
-		signatures = append(signatures, d.read(data, err))
+		signatures = append(signatures, d.read(data, err, b))
 		document.Modules = append(document.Modules, d)
 	})
 	if err != nil {
@@ -112,8 +120,8 @@ func eachModule(image io.Reader, each func(f initrd.File, data []byte)) error {
 }
 
 // read takes the signature and the digests out of a module, or gives the result when there is none to verify.
-func (d *verifiedDocument) read(data []byte, err error) signature {
-	message, payload, text := d.split(data, err)
+func (d *verifiedDocument) read(data []byte, err error, b *buffers) signature {
+	message, payload, text := d.split(data, err, b)
 	if message == nil {
 		return signature{}
 	}
@@ -121,7 +129,7 @@ func (d *verifiedDocument) read(data []byte, err error) signature {
 }
 
 // split takes a module and its signature apart; no message when there is none to verify, and then it gives the result.
-func (d *verifiedDocument) split(data []byte, err error) (message *modsig.Message, payload, text []byte) {
+func (d *verifiedDocument) split(data []byte, err error, b *buffers) (message *modsig.Message, payload, text []byte) {
 	result := func(word string, why error) (*modsig.Message, []byte, []byte) {
 		d.Result, d.Detail = word, known(why.Error())
 		return nil, nil, nil
@@ -129,9 +137,12 @@ func (d *verifiedDocument) split(data []byte, err error) (message *modsig.Messag
 	if err != nil {
 		return result("unreadable", err)
 	}
-	unpacked, err := modsig.Unpack(data, modsig.MaxModule)
+	unpacked, err := modsig.UnpackInto(b.unpacked, data, modsig.MaxModule)
 	if err != nil {
 		return result("unreadable", err)
+	}
+	if unpacked.Packing != modsig.Plain {
+		keep(&b.unpacked, unpacked.Module)
 	}
 	payload, text, err = modsig.Split(unpacked.Module)
 	switch {
