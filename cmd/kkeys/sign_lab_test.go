@@ -142,7 +142,7 @@ func TestLabVerifyAll(t *testing.T) {
 			for _, at := range append(places, len(module)-1) {
 				module[at] ^= 1 << r.IntN(8)
 				d := verifiedDocument{Path: file}
-				d.judge(d.read(module, nil), v)
+				d.judge(d.read(module, nil, new(buffers)), v)
 				if d.Result == "valid" || d.Result == "" {
 					t.Errorf("%s: byte %d of %d, of which %d are signed, was changed, and it is valid", file, at, len(module), len(payload))
 				}
