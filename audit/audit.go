@@ -133,11 +133,15 @@ type Report struct {
 	Drift  []Change
 }
 
-// Run makes the checks that the policy wants, or of these only the ones named, in the order of the table.
+// Run makes the checks that the policy wants, or of these only the ones named, in the order of the table. That of the drift compares the results of
+// all, also of those that are not named.
 func Run(f Facts, p Policy, only ...string) Report {
 	var r Report
+	var made []Check
+	compare := f.Baseline != nil && slices.Contains(only, DriftID) && !p.Off(DriftID)
 	for _, rule := range table {
-		if len(only) > 0 && !slices.Contains(only, rule.id) {
+		wanted := len(only) == 0 || slices.Contains(only, rule.id)
+		if !wanted && !compare {
 			continue
 		}
 		c := Check{ID: rule.id, Title: rule.title, Severity: p.severity(rule), References: rule.references}
@@ -145,12 +149,15 @@ func Run(f Facts, p Policy, only ...string) Report {
 		case p.Off(rule.id):
 			c.Result, c.Evidence = NotApplicable, switchedOff
 		case rule.id == DriftID:
-			r.Drift = f.drift(r.Checks)
+			r.Drift = f.drift(made)
 			c.take(driftOutcome(f, r.Drift), p, f.Now)
 		default:
 			c.take(rule.judge(f, p), p, f.Now)
 		}
-		r.Checks = append(r.Checks, c)
+		made = append(made, c)
+		if wanted {
+			r.Checks = append(r.Checks, c)
+		}
 	}
 	return r
 }

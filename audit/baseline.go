@@ -105,6 +105,8 @@ func ParseBaseline(text []byte) (*Baseline, error) {
 	switch {
 	case b.Schema != BaselineSchema:
 		return bad(fmt.Errorf("schema %.80q instead of %s", b.Schema, BaselineSchema))
+	case b.Time.IsZero():
+		return bad(errors.New("time is missing"))
 	case b.Stores == nil || b.Checks == nil:
 		return bad(errors.New("stores or checks are missing"))
 	}
@@ -124,6 +126,8 @@ type Change struct {
 	Name  string
 	Was   string
 	Is    string
+	// id is the key for a waiver, sum the SHA-256 of its certificate; empty where it is no key, and sum where that is not one.
+	id, sum string
 }
 
 // Result is what a change is for the check of the drift: a result that became better is told of and is no finding.
@@ -160,10 +164,8 @@ func (f Facts) drift(now []Check) (changes []Change) {
 	for name := range f.Baseline.Stores {
 		names[name] = true
 	}
-	for _, s := range f.Stores {
-		if s.Err == nil {
-			names[s.Name] = true
-		}
+	for _, s := range f.Stores { // also one that was seen neither then nor now
+		names[s.Name] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		changes = append(changes, f.storeDrift(name)...)
@@ -180,19 +182,24 @@ func (f Facts) drift(now []Check) (changes []Change) {
 func (f Facts) storeDrift(name string) (changes []Change) {
 	was, known := f.Baseline.Stores[name]
 	s := f.store(name)
-	if s == nil || s.Err != nil {
-		why := "it is not there"
-		if s != nil {
-			why = s.Err.Error()
-		}
-		return []Change{{What: "store-unseen", Where: name, Is: why}}
+	switch {
+	case s == nil:
+		return []Change{{What: "store-unseen", Where: name, Is: "it is not there"}}
+	case s.Err != nil:
+		changes = []Change{{What: "store-unseen", Where: name, Is: s.Err.Error()}}
+	case !known:
+		changes = []Change{{What: "store-unseen", Where: name, Was: "it was not seen when the baseline was recorded"}}
+	}
+	if !known { // so that nothing can be said of what is new
+		return changes
 	}
 	is := s.baseline()
-	if !known { // it was not seen then, so that nothing can be said of what is new
-		return []Change{{What: "store-unseen", Where: name, Was: "it was not seen when the baseline was recorded"}}
+	for _, c := range keyDrift(name, was.Keys, is.Keys) {
+		if s.Err == nil || c.What == "key-appeared" { // what is missing may be where nobody could look
+			changes = append(changes, c)
+		}
 	}
-	changes = keyDrift(name, was.Keys, is.Keys)
-	if was.Digest != is.Digest {
+	if s.Err == nil && was.Digest != is.Digest {
 		changes = append(changes, Change{What: "hashes-changed", Where: name, Was: was.hashes(), Is: is.hashes()})
 	}
 	return changes
@@ -210,6 +217,14 @@ func (b BaselineStore) hashes() string {
 // others came and went.
 func keyDrift(store string, before, now []BaselineKey) (changes []Change) {
 	was, is := slices.Clone(before), slices.Clone(now)
+	all := slices.Concat(before, now)
+	change := func(what string, k BaselineKey) Change {
+		c := Change{What: what, Where: store, KeyID: k.KeyID, Name: k.Name, id: k.label(all)}
+		if len(k.SHA256) == 1 {
+			c.sum = k.SHA256[0]
+		}
+		return c
+	}
 	take := func(fits func(a, b BaselineKey) bool) (pairs []BaselineKey) {
 		is = slices.DeleteFunc(is, func(k BaselineKey) bool {
 			i := slices.IndexFunc(was, func(old BaselineKey) bool { return old.Name == k.Name && old.KeyID == k.KeyID && fits(old, k) })
@@ -223,19 +238,28 @@ func keyDrift(store string, before, now []BaselineKey) (changes []Change) {
 	}
 	take(func(a, b BaselineKey) bool { return slices.Equal(a.SHA256, b.SHA256) })
 	for _, k := range take(func(a, b BaselineKey) bool { return len(a.SHA256) == 0 || len(b.SHA256) == 0 }) {
-		change := Change{What: "key-unsure", Where: store, KeyID: k.KeyID, Name: k.Name, Was: "its certificate was not found when the baseline was recorded"}
-		if len(k.SHA256) == 0 {
-			change.Was, change.Is = "", "its certificate is not found any more"
+		unsure := change("key-unsure", k)
+		if unsure.Was = "its certificate was not found when the baseline was recorded"; len(k.SHA256) == 0 {
+			unsure.Was, unsure.Is = "", "its certificate is not found any more"
 		}
-		changes = append(changes, change)
+		changes = append(changes, unsure)
 	}
 	for _, k := range is {
-		changes = append(changes, Change{What: "key-appeared", Where: store, KeyID: k.KeyID, Name: k.Name})
+		changes = append(changes, change("key-appeared", k))
 	}
 	for _, k := range was {
-		changes = append(changes, Change{What: "key-vanished", Where: store, KeyID: k.KeyID, Name: k.Name})
+		changes = append(changes, change("key-vanished", k))
 	}
 	return changes
+}
+
+// label names a key among those of its store then and now, by the rules of [Store.label].
+func (k BaselineKey) label(all []BaselineKey) string {
+	shared := slices.ContainsFunc(all, func(other BaselineKey) bool { return other.KeyID == k.KeyID && !slices.Equal(other.SHA256, k.SHA256) })
+	if k.KeyID != "" && !shared && len(k.SHA256) < 2 {
+		return k.KeyID
+	}
+	return orElse(strings.Join(k.SHA256, "+"), k.Name)
 }
 
 // String words a change.
@@ -251,6 +275,18 @@ func (c Change) String() string {
 	return fmt.Sprintf("%s: %s, was %s", c.Where, c.Is, c.Was)
 }
 
+// subject is a change for waivers: a key in a store, else the store, the check or the host.
+func (c Change) subject(r Result) Subject {
+	s := Subject{Name: c.Where, Result: r, Evidence: c.String()}
+	if c.id != "" {
+		s.Name += ":" + c.id
+	}
+	if c.sum != "" {
+		s.Also = c.Where + ":" + c.sum
+	}
+	return s
+}
+
 func driftOutcome(f Facts, changes []Change) outcome {
 	if f.Baseline == nil {
 		return inapplicable("no baseline was given")
@@ -258,8 +294,11 @@ func driftOutcome(f Facts, changes []Change) outcome {
 	var subjects []Subject
 	for _, c := range changes {
 		if result := c.Result(); result != Pass {
-			subjects = append(subjects, Subject{Name: strings.TrimSuffix(c.Where+":"+c.KeyID, ":"), Result: result, Evidence: c.String()})
+			subjects = append(subjects, c.subject(result))
 		}
+	}
+	if f.Baseline.Time.After(f.Now) {
+		subjects = append(subjects, Subject{Name: "baseline", Result: Warn, Evidence: "it is of " + day(f.Baseline.Time) + ", which is still to come: one of two clocks is wrong"})
 	}
 	well := "as on " + day(f.Baseline.Time)
 	if len(changes) > 0 {

@@ -28,7 +28,8 @@ func TestParseBaseline(t *testing.T) {
 	if got, err := ParseBaseline(text); err != nil || !reflect.DeepEqual(*got, b) {
 		t.Errorf("%v, %+v, want %+v", err, got, b)
 	}
-	for _, bad := range []string{"", "{}", "null", string(text) + "{}", strings.Replace(string(text), "/v1", "/v2", 1), strings.Replace(string(text), "{", `{"more":1,`, 1), strings.Replace(string(text), `"unknown"`, `"fine"`, 1)} {
+	for _, bad := range []string{"", "{}", "null", string(text) + "{}", strings.Replace(string(text), "/v1", "/v2", 1), strings.Replace(string(text), "{", `{"more":1,`, 1), strings.Replace(string(text), `"unknown"`, `"fine"`, 1),
+		strings.Replace(string(text), `"time":"1970-01-01T00:00:01Z",`, "", 1), strings.Replace(string(text), "1970-01-01T00:00:01Z", "0001-01-01T00:00:00Z", 1)} {
 		if got, err := ParseBaseline([]byte(bad)); !errors.Is(err, ErrBaseline) || got != nil {
 			t.Errorf("%.60q: %v", bad, err)
 		}
@@ -120,8 +121,98 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+// A store that could not be seen now, then, or ever, is unknown; of one that was seen in part, what is new in it is told of too.
+func TestDriftUnseen(t *testing.T) {
+	denied := errors.New("denied")
+	old, fresh := Key{Name: "old", KeyID: "aa"}, Key{Name: "new", KeyID: "bb"}
+	for _, c := range []struct {
+		why     string
+		was, is Store
+		want    Result
+		changes string
+	}{
+		{"then and now", Store{Err: denied}, Store{Err: denied}, Unknown, "store-unseen"},
+		{"then", Store{Err: denied}, Store{Keys: []Key{old}}, Unknown, "store-unseen"},
+		{"now", Store{Keys: []Key{old}}, Store{Err: denied}, Unknown, "store-unseen"},
+		{"now in part, with a new key", Store{Keys: []Key{old}}, Store{Err: denied, Keys: []Key{fresh}}, Fail, "store-unseen key-appeared"},
+		{"now in part, with other hashes", Store{Keys: []Key{old}}, Store{Err: denied, Keys: []Key{old}, Hashes: []string{"bin:11"}}, Unknown, "store-unseen"},
+		{"then, and now in part", Store{Err: denied}, Store{Err: denied, Keys: []Key{fresh}}, Unknown, "store-unseen"},
+	} {
+		c.was.Name, c.is.Name = "db", "db"
+		b, _ := Record(Facts{Stores: []Store{c.was}}, Report{})
+		r := Run(Facts{Stores: []Store{c.is}, Baseline: &b}, DefaultPolicy(), DriftID)
+		var changes []string
+		for _, change := range r.Drift {
+			changes = append(changes, change.What)
+		}
+		if r.Checks[0].Result != c.want || strings.Join(changes, " ") != c.changes {
+			t.Errorf("%s: %+v", c.why, r)
+		}
+	}
+}
+
+// The results of all checks are compared, also where only that of the drift is asked for, and then no other is told of.
+func TestDriftAlone(t *testing.T) {
+	f := Facts{Kernel: kernel.Status{Lockdown: "none"}, Baseline: &Baseline{Checks: map[string]Result{"KK-KRN-001": Pass}}}
+	r := Run(f, DefaultPolicy(), DriftID)
+	if len(r.Checks) != 1 || r.Checks[0].Result != Fail || len(r.Drift) != 1 || r.Drift[0].Where != "KK-KRN-001" {
+		t.Errorf("%+v", r)
+	}
+	f.Baseline = nil
+	if r := Run(f, DefaultPolicy(), DriftID); len(r.Checks) != 1 || r.Checks[0].Result != NotApplicable {
+		t.Errorf("without a baseline: %+v", r)
+	}
+}
+
+// A waiver of a key that came or went says nothing about another with the same key id, or about another without one.
+func TestDriftWaivedImpostor(t *testing.T) {
+	key := func(id, sum string) Key {
+		return Key{Name: "name " + sum, KeyID: id, Certificates: []certs.Details{{SHA256: sum}}}
+	}
+	for _, c := range []struct {
+		why, subject string
+		was, is      []Key
+		waived       int
+	}{
+		{"by key id", "db:aa", nil, []Key{key("aa", "11")}, 1},
+		{"by hash", "db:11", nil, []Key{key("aa", "11")}, 1},
+		{"by another hash", "db:22", nil, []Key{key("aa", "11")}, 0},
+		{"by key id, and there are two", "db:aa", nil, []Key{key("aa", "11"), key("aa", "22")}, 0},
+		{"by hash, and there are two", "db:22", nil, []Key{key("aa", "11"), key("aa", "22")}, 1},
+		{"by key id, and it took another's place", "db:aa", []Key{key("aa", "11")}, []Key{key("aa", "22")}, 0},
+		{"by key id, and it stands beside the other", "db:aa", []Key{key("aa", "11")}, []Key{key("aa", "11"), key("aa", "22")}, 0},
+		{"the store, and it has no key id", "db", nil, []Key{key("", "11")}, 0},
+		{"by hash, and it has no key id", "db:11", nil, []Key{key("", "11"), key("", "22")}, 1},
+		{"by name, without a certificate", "db:odd", nil, []Key{{Name: "odd"}, {Name: "other"}}, 1},
+	} {
+		b, _ := Record(Facts{Stores: []Store{{Name: "db", Keys: c.was}}}, Report{})
+		p := DefaultPolicy()
+		p.Waivers = []Waiver{{Check: DriftID, Subject: c.subject, Reason: "r", Expires: toml.LocalDate{Year: 2027, Month: 1, Day: 1}}}
+		waived := 0
+		got := Run(Facts{Stores: []Store{{Name: "db", Keys: c.is}}, Baseline: &b}, p, DriftID).Checks[0]
+		for _, s := range got.Subjects {
+			if s.Waived {
+				waived++
+			}
+		}
+		if waived != c.waived {
+			t.Errorf("%s: %+v", c.why, got.Subjects)
+		}
+	}
+}
+
+// A baseline that is yet to be recorded tells of a wrong clock, if not of worse.
+func TestBaselineToCome(t *testing.T) {
+	now := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	for at, want := range map[time.Time]Result{now: Pass, now.Add(time.Second): Warn} {
+		if got := Run(Facts{Now: now, Baseline: &Baseline{Time: at}}, DefaultPolicy(), DriftID).Checks[0]; got.Result != want {
+			t.Errorf("%s: %+v", at, got)
+		}
+	}
+}
+
 func FuzzParseBaseline(f *testing.F) {
-	facts := Facts{Stores: []Store{{Name: "db", Keys: []Key{{Name: "one", KeyID: "aa"}}}}}
+	facts := Facts{Now: time.Unix(1, 0).UTC(), Stores: []Store{{Name: "db", Keys: []Key{{Name: "one", KeyID: "aa"}}}}}
 	b, _ := Record(facts, Run(facts, DefaultPolicy()))
 	seed, err := json.Marshal(b)
 	if err != nil {

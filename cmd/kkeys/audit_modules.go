@@ -14,8 +14,7 @@ import (
 
 // auditModules verifies the installed modules as `verify --all` does, when a check asks for that, and gives the certificates that it found for it.
 func (s *session) auditModules(f *audit.Facts, a auditing, e *envelope) (found []machine.Found) {
-	wanted := func(id string) bool { return !a.policy.Off(id) && (len(a.only) == 0 || slices.Contains(a.only, id)) }
-	if !wanted(audit.LoadedID) && !wanted(audit.InstalledID) {
+	if !a.wants(audit.LoadedID) && !a.wants(audit.InstalledID) {
 		return nil
 	}
 	loaded, err := kernel.ReadLoaded(s.machine.Files)
@@ -25,22 +24,37 @@ func (s *session) auditModules(f *audit.Facts, a auditing, e *envelope) (found [
 			f.LoadedErr = errors.New("which modules are loaded was not recorded")
 		}
 	}
+	if err == nil {
+		f.Loaded = []audit.Loaded{} // none is known too
+	}
 	for _, l := range loaded {
 		f.Loaded = append(f.Loaded, audit.Loaded(l))
 	}
 	var releases []string
+	if f.Modular.Answer != evidence.No && f.Kernel.Release != "" {
+		releases = []string{f.Kernel.Release}
+	}
 	for _, release := range a.kernels {
 		if !slices.Contains(releases, release) {
 			releases = append(releases, release)
 		}
 	}
-	if f.Modular.Answer == evidence.No {
-		return s.auditTrees(f, releases, e)
-	}
-	if running := f.Kernel.Release; running != "" {
-		releases = append([]string{running}, slices.DeleteFunc(releases, func(r string) bool { return r == running })...)
-	}
 	return s.auditTrees(f, releases, e)
+}
+
+// wants tells whether a check is made, be it that the drift is compared with what it said.
+func (a auditing) wants(id string) bool {
+	if a.policy.Off(id) {
+		return false
+	}
+	if len(a.only) == 0 || slices.Contains(a.only, id) {
+		return true
+	}
+	if a.baseline == nil || a.policy.Off(audit.DriftID) || !slices.Contains(a.only, audit.DriftID) {
+		return false
+	}
+	_, compared := a.baseline.Checks[id]
+	return compared
 }
 
 // auditTrees verifies the modules of these kernels, and gives the certificates of the running one.

@@ -362,3 +362,36 @@ func TestAuditBaseline(t *testing.T) {
 		t.Errorf("keyrings not seen then: %+v", d.check(t, audit.DriftID))
 	}
 }
+
+// The drift alone is the same as in a whole run: results of checks that are not named are compared, those of modules too.
+func TestAuditDriftAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "baseline.json")
+	record := func(m *machine.Machine) {
+		t.Helper()
+		if got := auditOn(t, auditDay, m, "audit", "--record-baseline", file); got.code != exitYes {
+			t.Fatalf("%+v", got)
+		}
+	}
+	alone := []string{"audit", "--baseline", file, "--check", audit.DriftID}
+	record(snapshotOf(t, "6.12-lockdown"))
+	if got := auditOn(t, auditDay, snapshotOf(t, "6.12-off"), append(alone, "--format", "sce")...); got.code != sceFail || strings.Count(got.out, "\n") != 1 {
+		t.Errorf("%+v", got)
+	}
+	b := bench{t, "6.1-enrolled"}
+	good := b.signed(b.plain(), certtest.SelfSignedWith(t, "lab: mine", certtest.RSA(2048, 60)).Spec, "sha256")
+	with := func(module []byte) *machine.Machine {
+		m := snapshotOf(t, "6.1-enrolled")
+		withModules("driver 16384 0 - Live 0x0\n", map[string][]byte{"extra/driver.ko": module})(m)
+		return m
+	}
+	record(with(good))
+	for want, module := range map[audit.Result][]byte{audit.Pass: good, audit.Fail: b.plain()} {
+		if d, _ := audited(t, auditDay, with(module), alone...); len(d.Checks) != 1 || d.Checks[0].Result != want {
+			t.Errorf("%+v", d.Checks)
+		}
+	}
+	off := write(t, "off.toml", "version = 1\n[checks]\noff = [\"KK-MOD-001\", \"KK-MOD-002\"]\n")
+	if d, _ := audited(t, auditDay, with(b.plain()), append(alone, "--policy", off)...); d.Checks[0].Result != audit.Pass {
+		t.Errorf("modules are not asked about: %+v", d.Checks)
+	}
+}
