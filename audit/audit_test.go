@@ -121,6 +121,17 @@ func TestInstalledMonolithic(t *testing.T) {
 	}
 }
 
+// The modules of a kernel that is named are not those of the one that runs.
+func TestInstalledRunningUnknown(t *testing.T) {
+	good := Tree{Release: "2", Modules: []Module{{State: Valid}}}
+	running := Tree{Release: "1", Running: true, Modules: []Module{{State: Valid}}}
+	for want, trees := range map[Result][]Tree{Unknown: {good}, Pass: {running, good}, Fail: {{Release: "2", Modules: []Module{{State: Unsigned}}}}} {
+		if got := Run(Facts{Trees: trees}, DefaultPolicy(), InstalledID).Checks[0]; got.Result != want {
+			t.Errorf("%+v: %+v, want %s", trees, got, want)
+		}
+	}
+}
+
 // Certificates by strength, age and succession.
 func TestCertificates(t *testing.T) {
 	now := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -83,11 +84,11 @@ func installedModules(f Facts, p Policy) outcome {
 	if o, no := f.monolithic(); no && len(f.Trees) == 0 {
 		return o
 	}
-	if len(f.Trees) == 0 {
-		return finds(Unknown, "which kernel runs is not known")
-	}
 	var subjects []Subject
 	var well []string
+	if _, no := f.monolithic(); !no && !slices.ContainsFunc(f.Trees, func(t Tree) bool { return t.Running }) {
+		subjects = append(subjects, Subject{Result: Unknown, Evidence: "which kernel runs is not known"})
+	}
 	for _, tree := range f.Trees {
 		if tree.Err != nil {
 			subjects = append(subjects, Subject{Name: tree.Release, Result: Unknown, Evidence: tree.Err.Error()})

@@ -175,6 +175,11 @@ func TestAuditMetricsOfModules(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %v", name, got, there, want)
 		}
 	}
+	none := snapshotOf(t, "6.1-enrolled")
+	withModules("", nil)(none)
+	if n, there := parsed(t, auditOn(t, auditDay, none, "audit", "--format", "prometheus").out)[`kkeys_loaded_modules_tainted{flag="E"}`]; !there || n != 0 {
+		t.Errorf("no module is loaded, which is known: %v, %v", n, there)
+	}
 	made := machinetest.Installed(t)
 	evil := certtest.Make(t, certtest.Spec{Subject: certtest.Name{certtest.CN("a\"b\\c\n} 1\x1b[31m|x")}, SKID: []byte{3}})
 	made.Enrolled(evil.DER)
