@@ -22,7 +22,7 @@ type Facts struct {
 	Now    time.Time
 	Host   string // its name; empty when not known
 	Kernel kernel.Status
-	EFI    bool // EFI has started the machine
+	EFI    evidence.Answer // whether EFI has started the machine
 	// NoVariables says why no EFI variable can be seen, nil where they can be.
 	NoVariables error
 	Firmware    mok.State

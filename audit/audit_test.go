@@ -26,8 +26,9 @@ func TestNothingSeen(t *testing.T) {
 	}
 	stores = append(stores, Store{Name: "mok", Kind: Shim, Err: unseen}, Store{Name: ".machine", Kind: Keyring, Err: unseen}, Store{Name: ".blacklist", Kind: Keyring, Err: unseen})
 	for why, f := range map[string]Facts{
-		"no variables": {EFI: true, NoVariables: unseen, Stores: stores, LoadedErr: unseen, KeyFilesGaps: []Gap{{"/var/lib", unseen}}},
-		"variables":    {EFI: true, Stores: stores, LoadedErr: unseen, KeyFilesGaps: []Gap{{"/var/lib", unseen}}, AnswersErr: unseen},
+		"no variables":  {EFI: evidence.Yes, NoVariables: unseen, Stores: stores, LoadedErr: unseen, KeyFilesGaps: []Gap{{"/var/lib", unseen}}},
+		"no EFI either": {Stores: stores, LoadedErr: unseen, KeyFilesGaps: []Gap{{"/var/lib", unseen}}},
+		"variables":     {EFI: evidence.Yes, Stores: stores, LoadedErr: unseen, KeyFilesGaps: []Gap{{"/var/lib", unseen}}, AnswersErr: unseen},
 	} {
 		f.Trees = []Tree{{Release: "1", Running: true, Err: unseen}}
 		for _, c := range Run(f, p).Checks {
@@ -48,7 +49,7 @@ func TestNothingSeen(t *testing.T) {
 // A machine without EFI whose kernel has no modules has little to be asked about, and nothing of that is a finding.
 func TestNotApplicable(t *testing.T) {
 	no := evidence.Reading{Answer: evidence.No, Evidence: "no modules"}
-	for _, c := range Run(Facts{Modular: no}, DefaultPolicy()).Checks {
+	for _, c := range Run(Facts{EFI: evidence.No, Modular: no}, DefaultPolicy()).Checks {
 		if want := slices.Contains([]string{"KK-KRN-001", "KK-KRN-004"}, c.ID); (c.Result == Unknown) != want || c.Finding() {
 			t.Errorf("%s: %s: %s", c.ID, c.Result, c.Evidence)
 		}
@@ -78,7 +79,7 @@ func TestRequests(t *testing.T) {
 		"a lonely password": {mok.Pending{Orphans: []string{"MokDelAuth"}}, Fail},
 		"unseen":            {mok.Pending{NotSeen: []mok.Gap{{Source: "efivars/MokNew", Err: errors.New("denied")}}}, Unknown},
 	} {
-		if got := Run(Facts{EFI: true, Pending: c.pending}, DefaultPolicy(), "KK-MOK-001").Checks[0]; got.Result != c.want {
+		if got := Run(Facts{EFI: evidence.Yes, Pending: c.pending}, DefaultPolicy(), "KK-MOK-001").Checks[0]; got.Result != c.want {
 			t.Errorf("%s: %s, want %s", why, got.Result, c.want)
 		}
 	}
@@ -175,7 +176,7 @@ func TestCertificates(t *testing.T) {
 	old := Key{KeyID: microsoft[0].keyID}
 	fresh := Key{KeyID: "81aa6b3244c935bce0d6628af39827421e32497d", Certificates: []certs.Details{{CommonName: word("Microsoft UEFI CA 2023")}}}
 	for want, keys := range map[Result][]Key{Warn: {old}, Pass: {old, fresh}, NotApplicable: {fresh}} {
-		f := Facts{EFI: true, Stores: []Store{{Name: "db", Kind: Firmware, Keys: keys}, {Name: "KEK", Kind: Firmware}}}
+		f := Facts{EFI: evidence.Yes, Stores: []Store{{Name: "db", Kind: Firmware, Keys: keys}, {Name: "KEK", Kind: Firmware}}}
 		if got := Run(f, DefaultPolicy(), "KK-SB-004").Checks[0]; got.Result != want {
 			t.Errorf("successors of %+v: %s, want %s", keys, got.Result, want)
 		}
@@ -207,7 +208,7 @@ func TestEffective(t *testing.T) {
 		{"Secure Boot is off", Store{Hashes: []string{"bin:11"}}, Store{}, evidence.No, "", Fail},
 	} {
 		c.dbx.Name, c.ring.Name, c.ring.Kind = "dbx", ".blacklist", Keyring
-		f := Facts{EFI: true, Stores: []Store{c.dbx, c.ring}, Firmware: mok.State{SecureBoot: evidence.Reading{Answer: c.secure}}}
+		f := Facts{EFI: evidence.Yes, Stores: []Store{c.dbx, c.ring}, Firmware: mok.State{SecureBoot: evidence.Reading{Answer: c.secure}}}
 		if c.config != "" {
 			f.Kernel.Config = kernel.Config{"SYSTEM_REVOCATION_LIST": c.config}
 		}
@@ -246,7 +247,7 @@ func TestRevocations(t *testing.T) {
 		{"unseen", Store{Err: errors.New("denied")}, DefaultPolicy(), Unknown, "denied"},
 	} {
 		c.dbx.Name = "dbx"
-		got := Run(Facts{EFI: true, Stores: []Store{c.dbx}}, c.policy, "KK-REV-001").Checks[0]
+		got := Run(Facts{EFI: evidence.Yes, Stores: []Store{c.dbx}}, c.policy, "KK-REV-001").Checks[0]
 		if got.Result != c.want || !strings.Contains(got.Evidence, c.says) {
 			t.Errorf("%s: %s: %s", c.why, got.Result, got.Evidence)
 		}
@@ -270,7 +271,7 @@ func TestValidation(t *testing.T) {
 		{"without shim", no, yes, no, NotApplicable},
 		{"without shim, off", no, yes, yes, NotApplicable},
 	} {
-		f := Facts{EFI: true, Firmware: mok.State{Shim: c.shim, SecureBoot: c.secure, ValidationDisabled: c.disabled}}
+		f := Facts{EFI: evidence.Yes, Firmware: mok.State{Shim: c.shim, SecureBoot: c.secure, ValidationDisabled: c.disabled}}
 		if got := Run(f, DefaultPolicy(), "KK-SB-003").Checks[0]; got.Result != c.want {
 			t.Errorf("%s: %s, want %s: %s", c.why, got.Result, c.want, got.Evidence)
 		}
@@ -280,7 +281,7 @@ func TestValidation(t *testing.T) {
 // The thresholds of room are the least that is enough.
 func TestRoom(t *testing.T) {
 	for free, want := range map[uint64]Result{5119: Fail, 5120: Warn, 16383: Warn, 16384: Pass} {
-		if got := Run(Facts{EFI: true, Space: Space{Total: 1 << 20, Free: free}}, DefaultPolicy(), "KK-SB-005").Checks[0]; got.Result != want {
+		if got := Run(Facts{EFI: evidence.Yes, Space: Space{Total: 1 << 20, Free: free}}, DefaultPolicy(), "KK-SB-005").Checks[0]; got.Result != want {
 			t.Errorf("%d: %s, want %s", free, got.Result, want)
 		}
 	}

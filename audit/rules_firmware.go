@@ -13,8 +13,10 @@ import (
 // noEFI is the outcome of checks of the firmware where there is none to look at; ok is false where there is.
 func (f Facts) noEFI() (o outcome, ok bool) {
 	switch {
-	case !f.EFI:
+	case f.EFI == evidence.No:
 		return inapplicable("EFI has not started this machine"), true
+	case f.EFI == evidence.Unknown:
+		return finds(Unknown, "whether EFI has started this machine could not be seen"), true
 	case f.NoVariables != nil:
 		return finds(Unknown, "EFI variables: %s", f.NoVariables), true
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kkeys/certs"
+	"kkeys/evidence"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -89,7 +90,7 @@ func TestAllowedHashes(t *testing.T) {
 	}{
 		{"db", nil, Pass}, {"db", []string{"bin:11"}, Pass}, {"db", []string{"bin:11", "bin:22"}, Fail}, {"KEK", []string{"bin:11"}, Fail}, {"dbx", []string{"bin:22"}, Pass},
 	} {
-		f := Facts{EFI: true, Stores: []Store{{Name: c.store, Kind: Firmware, Hashes: c.hashes}}}
+		f := Facts{EFI: evidence.Yes, Stores: []Store{{Name: c.store, Kind: Firmware, Hashes: c.hashes}}}
 		if got := Run(f, p, "KK-KEY-003").Checks[0]; got.Result != c.want {
 			t.Errorf("%s %q: %+v", c.store, c.hashes, got)
 		}
@@ -130,7 +131,7 @@ func TestWaivedImpostor(t *testing.T) {
 		{"expired, by hash, and there are two", "KK-KEY-006", "11", both, 1},
 	} {
 		p := Policy{Keys: Keys{Allow: []Allowed{{KeyID: "bb"}}}, Waivers: []Waiver{{Check: c.check, Subject: c.subject, Reason: "r", Expires: toml.LocalDate{Year: 2027, Month: 1, Day: 1}}}}
-		got := Run(Facts{Now: now, EFI: true, Stores: []Store{{Name: "db", Kind: Firmware, Keys: c.keys}}}, p, c.check).Checks[0]
+		got := Run(Facts{Now: now, EFI: evidence.Yes, Stores: []Store{{Name: "db", Kind: Firmware, Keys: c.keys}}}, p, c.check).Checks[0]
 		waived := 0
 		for _, s := range got.Subjects {
 			if s.Waived {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/keyring"
 )
@@ -82,13 +84,26 @@ func variables(root string) efivars.Store {
 	return efivars.Absent(err)
 }
 
-// EFI tells whether EFI has started the machine, also where its variables cannot be seen.
-func (m *Machine) EFI() bool {
-	if _, err := fs.Stat(m.Files, efiDir); err == nil {
-		return true
+// EFI tells whether EFI has started the machine, also where its variables cannot be seen. Unknown where that could not be seen: without /sys, or where
+// /sys/firmware is empty, as containers have it; a kernel has the tables of any firmware there.
+func (m *Machine) EFI() evidence.Answer {
+	_, err := fs.Stat(m.Files, efiDir)
+	if err == nil {
+		return evidence.Yes
 	}
-	_, err := m.Variables.List() // a recording has no empty folders, and says why it has no variables
-	return !errors.Is(err, efivars.ErrNotSupported)
+	_, lerr := m.Variables.List()
+	if !errors.Is(lerr, efivars.ErrNotSupported) { // a recording has no empty folders
+		return evidence.Yes
+	}
+	folder := path.Dir(efiDir)
+	if m.state == nil { // a recording has nothing of other firmware
+		folder = path.Dir(folder)
+	}
+	entries, rerr := fs.ReadDir(m.Files, folder)
+	if errors.Is(lerr, errEFIUnseen) || !errors.Is(err, fs.ErrNotExist) || rerr != nil || len(entries) == 0 {
+		return evidence.Unknown
+	}
+	return evidence.No
 }
 
 // Prove makes the load probes for a question; see [Prove]. A recorded machine gives what such probes showed when it was recorded.

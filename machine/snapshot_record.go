@@ -12,6 +12,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/keyring"
 )
 
@@ -62,6 +63,10 @@ func (m *Machine) Record(by Recorder) (*Recording, error) {
 	}
 	r.shimTable(m.Files)
 	r.variables(m.Variables)
+	if m.EFI() == evidence.Unknown {
+		r.manifest.NoVariables.Word = wordEFIUnseen
+		r.missing("EFI", "", errEFIUnseen)
+	}
 	r.follow(m)
 	r.untangle()
 	copied, err := recordedMachine(r.manifest, r.sorted())

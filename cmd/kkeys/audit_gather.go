@@ -25,8 +25,17 @@ import (
 func (s *session) auditFacts(a auditing, e *envelope) audit.Facts {
 	f := audit.Facts{Now: s.now().UTC(), Kernel: s.machine.Kernel(), EFI: s.machine.EFI()}
 	f.Host, f.Modular = s.machine.Hostname(), s.modular(f.Kernel)
-	if f.EFI {
+	switch f.EFI {
+	case evidence.Yes:
 		s.auditFirmware(&f, e)
+	case evidence.Unknown:
+		e.missing("EFI", errEFIUnknown)
+		for _, name := range []string{"PK", "KEK", "db", "dbx"} {
+			f.Stores = append(f.Stores, audit.Store{Name: name, Kind: audit.Firmware, Err: errEFIUnknown})
+		}
+		for _, name := range []string{"mok", "mokx"} {
+			f.Stores = append(f.Stores, audit.Store{Name: name, Kind: audit.Shim, Err: errEFIUnknown})
+		}
 	}
 	rings, ringsErr := s.machine.Keyrings.Rings()
 	if ringsErr != nil {
@@ -51,6 +60,8 @@ func (s *session) auditFacts(a auditing, e *envelope) audit.Facts {
 	s.auditKeyFiles(&f, e)
 	return f
 }
+
+var errEFIUnknown = errors.New("whether EFI has started this machine could not be seen in /sys/firmware")
 
 // policyFiles reads the files of the policy again when there is a key whose certificate was not found: their key ids tell whether it may be one of them.
 func policyFiles(stores []audit.Store, a auditing) map[string]certs.Details {

@@ -184,7 +184,7 @@ func loadedMetric(f audit.Facts) metric {
 
 func pendingMetric(f audit.Facts) metric {
 	m := metric{name: "kkeys_mok_request_pending", help: "Whether a request waits for MokManager, or what is left of one."}
-	if f.EFI && f.NoVariables == nil && len(f.Pending.NotSeen) == 0 {
+	if f.EFI == evidence.Yes && f.NoVariables == nil && len(f.Pending.NotSeen) == 0 {
 		m.add(map[bool]float64{true: 1}[len(f.Pending.Requests)+len(f.Pending.Orphans) > 0])
 	}
 	return m

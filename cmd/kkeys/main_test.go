@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			if err := os.Rename(made.Dir, filepath.Join(env.WorkDir, "machine")); err != nil {
 				return err
 			}
-			if err := os.Mkdir(filepath.Join(env.WorkDir, "noefi"), 0o755); err != nil {
+			if err := os.MkdirAll(filepath.Join(env.WorkDir, "noefi/sys/firmware/acpi"), 0o755); err != nil {
 				return err
 			}
 			for name, content := range specimens(t) {

@@ -97,7 +97,7 @@ func (m *mapping) firmware() {
 		_, data, err := m.machine.Variables.Get(name)
 		store := chart.Store{Name: name.Name, Seen: evidence.Yes}
 		switch {
-		case m.noEFI():
+		case m.machine.EFI() == evidence.No:
 			store.Seen, store.Why = evidence.No, "no EFI"
 		case errors.Is(err, efivars.ErrNotFound):
 			store.Seen = evidence.No
@@ -115,12 +115,6 @@ func (m *mapping) firmware() {
 		}
 		m.facts.Stores = append(m.facts.Stores, store)
 	}
-}
-
-// noEFI tells a machine that EFI has not started. Where there is no /sys that is not known.
-func (m *mapping) noEFI() bool {
-	_, err := fs.Stat(m.machine.Files, "sys")
-	return err == nil && !m.machine.EFI()
 }
 
 // fill puts the entries of signature lists into a store.
@@ -151,7 +145,7 @@ func (m *mapping) shimLists() {
 	m.state = mok.ReadState(m.machine.Variables, m.machine.Files)
 	none := func(name string) (chart.Store, bool) {
 		switch {
-		case m.noEFI():
+		case m.machine.EFI() == evidence.No:
 			return chart.Store{Name: name, Seen: evidence.No, Why: "no EFI"}, true
 		case m.state.Shim.Answer == evidence.No:
 			return chart.Store{Name: name, Seen: evidence.No, Why: "not booted through shim"}, true

@@ -20,7 +20,7 @@ type statusDocument struct {
 	envelope
 	SecureBoot *bool          `json:"secure_boot"`
 	SetupMode  *bool          `json:"setup_mode"`
-	EFI        bool           `json:"efi"`
+	EFI        *bool          `json:"efi"`
 	Shim       *bool          `json:"shim"`
 	MOK        mokDocument    `json:"mok"`
 	Kernel     kernelDocument `json:"kernel"`
@@ -117,7 +117,11 @@ func (s *session) firmwareGaps(document *statusDocument, gaps []mok.Gap) {
 
 // statusOfFirmware fills in what the firmware and shim say. A machine without EFI has nothing to say, which is no gap.
 func (s *session) statusOfFirmware(document *statusDocument) {
-	if document.EFI = s.machine.EFI(); !document.EFI {
+	efi := s.machine.EFI()
+	if document.EFI = boolOf(efi); efi != evidence.Yes {
+		if efi == evidence.Unknown {
+			document.missing("EFI", errEFIUnknown)
+		}
 		return
 	}
 	course := s.course(&document.envelope)
@@ -219,7 +223,7 @@ func (s *session) sayStatus(document *statusDocument) {
 	k, m := document.Kernel, document.MOK
 	rows := [][]string{
 		{"kernel", text(k.Release)}, {"distribution", text(k.Distribution)},
-		{"EFI", yesNo(&document.EFI)}, {"Secure Boot", yesNo(document.SecureBoot)}, {"setup mode", yesNo(document.SetupMode)},
+		{"EFI", yesNo(document.EFI)}, {"Secure Boot", yesNo(document.SecureBoot)}, {"setup mode", yesNo(document.SetupMode)},
 		{"booted through shim", yesNo(document.Shim)}, {"shim's validation off", yesNo(m.ValidationDisabled)}, {"shim ignores db", yesNo(m.DBIgnored)},
 		{"MOK list trusted", yesNo(m.TrustedByKernel)}, {"keys in shim's list", number(m.Enrolled)}, {"pending", orNone(m.Pending)},
 		{"module signatures", text(k.ModuleSignatures)}, {"sig_enforce", yesNo(k.SigEnforce)}, {"lockdown", text(k.Lockdown)},
