@@ -159,6 +159,12 @@ func TestCertificates(t *testing.T) {
 		{"an unknown kind", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits = "1.2.3", nil }), Unknown},
 		{"sha1, its own", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash = word("sha1") }), Pass},
 		{"sha1, another's", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash, d.Issuer = word("sha1"), "CN=b" }), Warn},
+		{"md2, another's", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash, d.Issuer = word("md2"), "CN=b" }), Warn},
+		{"another's, over what nobody knows", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash, d.Issuer = nil, "CN=b" }), Unknown},
+		{"another's, without a hash", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash, d.Hashless, d.Issuer = nil, true, "CN=b" }), Pass},
+		{"its own, over what nobody knows", "KK-KEY-005", with(func(d *certs.Details) { d.SignatureHash = nil }), Pass},
+		{"ed25519", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits = "ed25519", number(256) }), Pass},
+		{"ml-dsa", "KK-KEY-005", with(func(d *certs.Details) { d.Algorithm, d.KeyBits = "mldsa65", nil }), Unknown},
 		{"long enough", "KK-KEY-006", good, Pass},
 		{"not long enough", "KK-KEY-006", with(func(d *certs.Details) { d.NotAfter = at(29) }), Warn},
 		{"expired", "KK-KEY-006", with(func(d *certs.Details) { d.NotAfter = at(-1) }), Warn},
@@ -172,6 +178,12 @@ func TestCertificates(t *testing.T) {
 		if got := Run(f, DefaultPolicy(), c.id).Checks[0]; got.Result != NotApplicable {
 			t.Errorf("%s %s, refused: %s", c.id, c.why, got.Result)
 		}
+	}
+	p := DefaultPolicy()
+	p.Thresholds.ECBits = 384
+	edwards := Key{Certificates: []certs.Details{with(func(d *certs.Details) { d.Algorithm, d.KeyBits = "ed25519", number(256) })}}
+	if got := Run(Facts{Stores: []Store{{Name: "mok", Kind: Shim, Keys: []Key{edwards}}}}, p, "KK-KEY-005").Checks[0]; got.Result != Fail {
+		t.Errorf("ed25519 where 384 bits are wanted: %s", got.Result)
 	}
 	old := Key{KeyID: microsoft[0].keyID}
 	fresh := Key{KeyID: "81aa6b3244c935bce0d6628af39827421e32497d", Certificates: []certs.Details{{CommonName: word("Microsoft UEFI CA 2023")}}}

@@ -96,7 +96,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Version: 1,
 		Thresholds: Thresholds{
-			Lockdown: "integrity", RSABits: 2048, ECBits: 256, WeakHashes: []string{"md4", "md5", "sha1"}, ExpiresDays: 30,
+			Lockdown: "integrity", RSABits: 2048, ECBits: 256, WeakHashes: []string{"md2", "md4", "md5", "sha1"}, ExpiresDays: 30,
 			FreeFail: 5120, FreeWarn: 16384, TaintFail: "FRE", TaintWarn: "PO", KeyMode: 0o600, DBXEntries: 1,
 		},
 	}

@@ -143,18 +143,22 @@ func (f Facts) judgeCertificates(well string, judge func(certificate) (Result, s
 
 func weakKeys(f Facts, p Policy) outcome {
 	return f.judgeCertificates("none of them weak", func(c certificate) (Result, string) {
-		least := p.Thresholds.RSABits
-		if c.Curve != nil {
-			least = p.Thresholds.ECBits
+		least := p.Thresholds.ECBits // of all others whose size is known, the size is that of the curve
+		if strings.HasPrefix(c.Algorithm, "rsa") {
+			least = p.Thresholds.RSABits
 		}
 		switch {
 		case c.KeyBits == nil && c.Curve != nil:
 			return Unknown, "has a key of unknown strength: " + c.Algorithm + " on the curve " + *c.Curve
 		case c.KeyBits == nil:
 			return Unknown, "has a key of unknown strength: " + c.Algorithm
-		case (c.Curve != nil || strings.HasPrefix(c.Algorithm, "rsa")) && *c.KeyBits < least:
+		case *c.KeyBits < least:
 			return Fail, fmt.Sprintf("has a key of %d bits, fewer than %d", *c.KeyBits, least)
-		case c.SignatureHash != nil && c.Issuer != c.Subject && slices.Contains(p.Thresholds.WeakHashes, *c.SignatureHash):
+		case c.Issuer == c.Subject || c.Hashless: // nobody goes by its own signature
+			return Pass, ""
+		case c.SignatureHash == nil:
+			return Unknown, "was signed over a hash that is not known"
+		case slices.Contains(p.Thresholds.WeakHashes, *c.SignatureHash):
 			return Warn, "was signed over " + *c.SignatureHash
 		}
 		return Pass, ""

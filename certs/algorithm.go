@@ -38,6 +38,7 @@ var signatureAlgorithms = map[string]signatureAlgorithm{
 	"1.2.840.113549.1.1.3":    {"rsa", "md4", none},
 	"1.2.840.113549.1.1.4":    {"rsa", "md5", "from some version after 6.1 and before 6.12 on"}, // older ones take it for MD4
 	"1.2.840.113549.1.1.5":    {"rsa", "sha1", "of Linux 6.7 and 6.8"},
+	"1.3.14.3.2.29":           {"rsa", "sha1", none}, // of OIW, which old tools of Microsoft's write
 	"1.2.840.113549.1.1.14":   {"rsa", "sha224", every},
 	"1.2.840.113549.1.1.11":   {"rsa", "sha256", every},
 	"1.2.840.113549.1.1.12":   {"rsa", "sha384", every},
@@ -66,6 +67,30 @@ var signatureAlgorithms = map[string]signatureAlgorithm{
 	"2.16.840.1.101.3.4.3.17": {"mldsa44", "", "before Linux 7.0"},
 	"2.16.840.1.101.3.4.3.18": {"mldsa65", "", "before Linux 7.0"},
 	"2.16.840.1.101.3.4.3.19": {"mldsa87", "", "before Linux 7.0"},
+}
+
+// hashOIDs are the hashes that RSASSA-PSS can name, by the kernel's names.
+var hashOIDs = map[string]string{
+	"1.2.840.113549.2.2": "md2", "1.2.840.113549.2.4": "md4", "1.2.840.113549.2.5": "md5", "1.3.14.3.2.26": "sha1",
+	"2.16.840.1.101.3.4.2.1": "sha256", "2.16.840.1.101.3.4.2.2": "sha384", "2.16.840.1.101.3.4.2.3": "sha512", "2.16.840.1.101.3.4.2.4": "sha224",
+	"2.16.840.1.101.3.4.2.7": "sha3-224", "2.16.840.1.101.3.4.2.8": "sha3-256", "2.16.840.1.101.3.4.2.9": "sha3-384", "2.16.840.1.101.3.4.2.10": "sha3-512",
+}
+
+// pssHash gives the hash out of the parameters of RSASSA-PSS, SHA-1 where they name none (RFC 4055 3.1); empty when it is not known.
+func pssHash(params []byte) string {
+	element := cryptobyte.String(params)
+	var seq, hash, id cryptobyte.String
+	var named bool
+	if !element.ReadASN1(&seq, asn1.SEQUENCE) || !seq.ReadOptionalASN1(&hash, &named, asn1.Tag(0).ContextSpecific().Constructed()) {
+		return ""
+	}
+	if !named {
+		return "sha1"
+	}
+	if !hash.ReadASN1(&hash, asn1.SEQUENCE) || !hash.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) {
+		return ""
+	}
+	return hashOIDs[dotted(id)]
 }
 
 // hashes computes what the kernel's hash names stand for, as far as Go's library has them.

@@ -44,13 +44,14 @@ type Certificate struct {
 	X509    *x509.Certificate
 	X509Err error
 
-	signatureOID []byte // tbsCertificate.signature, the content of the OID
-	outerOID     []byte // signatureAlgorithm beside the signature
-	signature    bitString
-	key          publicKey
-	validity     [2]derTime // notBefore, notAfter
-	extensions   []extension
-	authorityIs  reading // of the AKI; good without one
+	signatureOID    []byte // tbsCertificate.signature, the content of the OID
+	signatureParams []byte // and its parameters, nil without
+	outerOID        []byte // signatureAlgorithm beside the signature
+	signature       bitString
+	key             publicKey
+	validity        [2]derTime // notBefore, notAfter
+	extensions      []extension
+	authorityIs     reading // of the AKI; good without one
 }
 
 // Authority is the authority key identifier extension (RFC 5280 4.2.1.1) as the kernel takes it

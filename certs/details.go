@@ -33,8 +33,9 @@ type Details struct {
 	KeyBits   *int    `json:"key_bits"`
 	Curve     *string `json:"curve"`
 	// SignatureHash is the kernel's name of the hash under the signature: "sha256", "sha3-256" …; nil when the algorithm
-	// is unknown or has no hash of its own, as Ed25519.
+	// is unknown or leaves no choice of a hash, as Ed25519, which Hashless tells apart.
 	SignatureHash *string    `json:"signature_hash"`
+	Hashless      bool       `json:"-"`
 	NotBefore     *time.Time `json:"not_before"`
 	NotAfter      *time.Time `json:"not_after"`
 	// IsCA is basicConstraints' cA, false without that extension, nil when it cannot be read.
@@ -70,7 +71,13 @@ func (c *Certificate) Details() Details {
 		IsCA:       c.isCA(), KeyUsage: c.keyUsage(), ExtendedKeyUsage: c.extendedKeyUsage(),
 	}
 	d.Algorithm, d.KeyBits, d.Curve = c.key.describe()
-	if a := signatureAlgorithms[dotted(c.signatureOID)]; a.hash != "" {
+	a, known := signatureAlgorithms[dotted(c.signatureOID)]
+	if a.key == "rsassa-pss" {
+		a.hash = pssHash(c.signatureParams)
+	} else {
+		d.Hashless = known && a.hash == ""
+	}
+	if a.hash != "" {
 		d.SignatureHash = &a.hash
 	}
 	for i, moment := range []**time.Time{&d.NotBefore, &d.NotAfter} {

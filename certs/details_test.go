@@ -1,6 +1,7 @@
 package certs_test
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -194,6 +195,41 @@ func TestDetailsWithoutX509(t *testing.T) {
 		}
 		if c.Refusal() != nil {
 			t.Errorf("%s: %v", name, c.Refusal())
+		}
+	}
+}
+
+// TestSignatureHash: the hash stands in the algorithm, in the parameters of RSASSA-PSS, or nowhere.
+func TestSignatureHash(t *testing.T) {
+	hexed := func(text string) []byte {
+		raw, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	for _, c := range []struct {
+		why, algorithm, want string
+		hashless             bool
+	}{
+		{"sha256WithRSA", "300d06092a864886f70d01010b0500", "sha256", false},
+		{"OIW's sha1WithRSA", "300906052b0e03021d0500", "sha1", false},
+		{"PSS, SHA-1 by default", "300d06092a864886f70d01010a3000", "sha1", false},
+		{"PSS with a length of salt alone", "301206092a864886f70d01010a3005a203020120", "sha1", false},
+		{"PSS, SHA-256", "301e06092a864886f70d01010a3011a00f300d06096086480165030402010500", "sha256", false},
+		{"PSS, SHA-1 named", "301a06092a864886f70d01010a300da00b300906052b0e03021a0500", "sha1", false},
+		{"PSS, SHA-512/256", "301e06092a864886f70d01010a3011a00f300d06096086480165030402060500", "", false},
+		{"PSS without parameters", "300b06092a864886f70d01010a", "", false},
+		{"Ed25519", "300506032b6570", "", true},
+		{"nobody's", "300406022a03", "", false},
+	} {
+		d := parse(t, certtest.Make(t, certtest.Spec{Algorithm: hexed(c.algorithm)}).DER).Details()
+		got := ""
+		if d.SignatureHash != nil {
+			got = *d.SignatureHash
+		}
+		if got != c.want || d.Hashless != c.hashless {
+			t.Errorf("%s: %q, %v", c.why, got, d.Hashless)
 		}
 	}
 }

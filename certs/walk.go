@@ -71,7 +71,7 @@ func (c *Certificate) walkTBS(tbs *cursor) error {
 		return err
 	}
 	c.Serial = serial.rest
-	if c.signatureOID, _, err = tbs.algorithm("signature"); err != nil {
+	if c.signatureOID, c.signatureParams, err = tbs.algorithm("signature"); err != nil {
 		return err
 	}
 	if c.Issuer, err = tbs.name("issuer"); err != nil {
