@@ -239,6 +239,24 @@ func TestEffective(t *testing.T) {
 	}
 }
 
+// Entries that Linux does not look for are counted beside the others.
+func TestEffectiveUnsought(t *testing.T) {
+	for _, c := range []struct {
+		hashes []string
+		want   Result
+		says   string
+	}{
+		{[]string{"bin:11", "tbs:22", "SHA-1:33"}, Pass, "1 entry of dbx and MOKX are on .blacklist; 2 entries: Linux does not look"},
+		{[]string{"tbs:22"}, NotApplicable, "1 entry: Linux does not look"},
+		{[]string{"bin:11"}, Pass, "1 entry of dbx and MOKX are on .blacklist"},
+	} {
+		f := Facts{EFI: evidence.Yes, Stores: []Store{{Name: "dbx", Hashes: c.hashes}, {Name: ".blacklist", Kind: Keyring, Hashes: []string{"bin:11"}}}}
+		if got := Run(f, DefaultPolicy(), "KK-REV-002").Checks[0]; got.Result != c.want || !strings.Contains(got.Evidence, c.says) {
+			t.Errorf("%q: %s: %s", c.hashes, got.Result, got.Evidence)
+		}
+	}
+}
+
 // What dbx holds counts when it refuses something: hashes, certificates, but no placeholder.
 func TestRevocations(t *testing.T) {
 	two := DefaultPolicy()

@@ -184,7 +184,7 @@ func effective(f Facts, _ Policy) outcome {
 	}
 	ring := f.store(".blacklist")
 	var subjects []Subject
-	listed := 0
+	listed, other := 0, 0
 	for _, name := range []string{"dbx", "mokx"} {
 		list := f.store(name)
 		switch {
@@ -196,26 +196,31 @@ func effective(f Facts, _ Policy) outcome {
 		case name == "mokx" && f.Firmware.SecureBoot.Answer == evidence.No:
 			continue
 		}
-		subjects = append(subjects, f.revoked(*list, ring, &listed)...)
+		subjects = append(subjects, f.revoked(*list, ring, &listed, &other)...)
+	}
+	unsought := ""
+	if other > 0 { // nobody can mend that on the machine, so that it is no finding
+		unsought = fmt.Sprintf("; %s: Linux does not look for what they name (hashes of certificates, and of programs other than SHA-256)", entries(other))
 	}
 	if listed == 0 && len(subjects) == 0 {
-		return inapplicable("neither dbx nor MOKX revokes anything that this kernel looks for")
+		return inapplicable("neither dbx nor MOKX revokes anything that this kernel looks for%s", unsought)
 	}
-	return of(subjects, fmt.Sprintf("%s of dbx and MOKX are on .blacklist", entries(listed)))
+	return of(subjects, fmt.Sprintf("%s of dbx and MOKX are on .blacklist%s", entries(listed), unsought))
 }
 
-// revoked holds one list against the keyring.
-func (f Facts) revoked(list Store, ring *Store, listed *int) (subjects []Subject) {
+// revoked holds one list against the keyring; it counts the entries that Linux looks for, and the others.
+func (f Facts) revoked(list Store, ring *Store, listed, other *int) (subjects []Subject) {
 	find := func(r Result, format string, args ...any) {
 		subjects = append(subjects, Subject{Name: list.Name, Result: r, Evidence: fmt.Sprintf(format, args...)})
 	}
 	bin := slices.DeleteFunc(list.revoking(), func(h string) bool { return !strings.HasPrefix(h, "bin:") })
 	keys := list.Keys
 	built := f.Kernel.Built("SYSTEM_REVOCATION_LIST")
+	*listed += len(bin) + len(keys)
+	*other += len(list.revoking()) - len(bin)
 	if len(bin)+len(keys) == 0 {
 		return nil
 	}
-	*listed += len(bin) + len(keys)
 	switch {
 	case ring == nil || ring.Err != nil:
 		find(Unknown, "what the kernel has on .blacklist could not be seen")
