@@ -105,8 +105,8 @@ func (d *drawing) keys(store Node) []row {
 		if n.Kind != KeyNode || !slices.Contains(d.sources[n.ID], store.ID) {
 			continue
 		}
-		at := strings.Join(d.notes(&n, store.Name), "\n")
-		for _, e := range d.from[n.ID] { // a line goes from its row
+		at := strings.Join(d.notes(&n, store.Name), "\n") + fmt.Sprint(d.refused(&n, store)) // those struck out stand apart
+		for _, e := range d.from[n.ID] {                                                     // a line goes from its row
 			at += "\n" + e.To
 		}
 		if places[at] == nil {

@@ -131,6 +131,8 @@ type Edge struct {
 	Kind     Kind
 	// Yes, No and Unknown count machines.
 	Yes, No, Unknown int
+	// Refused counts the machines on which the key is refused while the store holds it.
+	Refused int
 	// Why belongs to the first machine that has one.
 	Why string
 	// Proven: the signature was computed, and verifies.

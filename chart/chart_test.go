@@ -150,6 +150,29 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
+// A key is struck out in a store only where each machine that has it there refuses it, by whichever list.
+func TestRefusedSomewhere(t *testing.T) {
+	key := called(t, "key", 1)
+	list := func(name string, keys ...*certs.Certificate) Store {
+		return Store{Name: name, Seen: evidence.Yes, Certificates: keys}
+	}
+	for _, c := range []struct {
+		why      string
+		machines []Facts
+		want     int
+	}{
+		{"in dbx of another machine", []Facts{{Stores: []Store{list(DB, key), list(DBX)}}, {Stores: []Store{list(DB), list(DBX, key)}}}, 0},
+		{"on one of two", []Facts{{Stores: []Store{list(DB, key), list(DBX)}}, {Stores: []Store{list(DB, key), list(DBX, key)}}}, 0},
+		{"on both, by different lists", []Facts{{Stores: []Store{list(DB, key), list(MOKX, key)}}, {Stores: []Store{list(DB, key), list(DBX, key)}}}, 1},
+		{"in db of both, and in shim's list of one that does not refuse it", []Facts{{Stores: []Store{list(DB, key), list(MOK, key)}}, {Stores: []Store{list(DB, key), list(DBX, key)}}}, 0},
+		{"in two stores, on the machine that refuses it in one", []Facts{{Stores: []Store{list(DB, key)}}, {Stores: []Store{list(MOK, key), list(DBX, key)}}}, 1},
+	} {
+		if got := strings.Count(string(graphOf(c.machines...).SVG(false)), `class="plain refused"`); got != c.want {
+			t.Errorf("%s: struck out %d times, want %d", c.why, got, c.want)
+		}
+	}
+}
+
 // A signer is the key that it names, one in a keyring before its namesake in a list; who is not known and who did not sign are told too.
 func TestSigners(t *testing.T) {
 	key, twin := called(t, "key", 1), called(t, "key", 1)

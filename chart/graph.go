@@ -26,7 +26,7 @@ func (b *Builder) Graph() *Graph {
 		e.From, e.To = cmp.Or(alias[e.From], e.From), cmp.Or(alias[e.To], e.To)
 		key = [3]string{e.From, e.To, string(e.Kind)}
 		if known := edges[key]; known != nil {
-			known.Yes, known.No, known.Unknown = known.Yes+e.Yes, known.No+e.No, known.Unknown+e.Unknown
+			known.Yes, known.No, known.Unknown, known.Refused = known.Yes+e.Yes, known.No+e.No, known.Unknown+e.Unknown, known.Refused+e.Refused
 			continue
 		}
 		edges[key] = &e

@@ -8,8 +8,9 @@ import (
 	"kkeys/certs"
 )
 
-// revoked adds an edge for each key that a list of what is refused has, itself or by its hash.
+// revoked adds an edge for each key that a list of what is refused has, itself or by its hash, and counts it for each store that holds the key here.
 func (o *one) revoked() {
+	refused := map[string]bool{}
 	for _, s := range o.facts.Stores {
 		if at := rank(s.Name); at == len(places) || !places[at].forbid {
 			continue
@@ -22,7 +23,13 @@ func (o *one) revoked() {
 			c := o.certs[id]
 			if slices.Contains(o.held[id], s.Name) || c != nil && len(digests) > 0 && slices.ContainsFunc(sums(c), func(sum string) bool { return digests[sum] }) {
 				o.edge(s.Name, id, Revokes).Yes++
+				refused[id] = true
 			}
+		}
+	}
+	for id := range refused {
+		for _, store := range o.held[id] {
+			o.edge(store, id, Holds).Refused++
 		}
 	}
 }

@@ -224,11 +224,9 @@ func (d *drawing) revokers(n *Node, but string) (names []string) {
 	return names
 }
 
-// refused tells whether a key is refused wherever it stands in a store.
+// refused tells whether a key is refused on each machine where it stands in a store.
 func (d *drawing) refused(n *Node, store Node) bool {
-	return slices.ContainsFunc(d.to[n.ID], func(e *Edge) bool {
-		return e.Kind == Revokes && rank(e.From) < len(places) && e.Yes >= d.on(store.ID, n.ID)
-	})
+	return slices.ContainsFunc(d.to[n.ID], func(e *Edge) bool { return e.Kind == Holds && e.From == store.ID && e.Refused == e.Yes })
 }
 
 // keyOf tells where the key of a signer stands.
