@@ -133,8 +133,8 @@ func (s *session) auditing(c *cli.Context) (a auditing, err error) {
 	if !slices.Contains(formats, a.format) {
 		return a, usage("--format %q: %s", a.format, strings.Join(formats, ", "))
 	}
-	asked := s.json
-	s.json = a.format == "json"
+	asked := s.json // what is wrong is told in JSON then
+	s.json = asked || a.format == "json"
 	for _, id := range a.only {
 		if !audit.IsCheck(id) {
 			return a, usage("--check: there is no check %q", id)
@@ -143,7 +143,7 @@ func (s *session) auditing(c *cli.Context) (a auditing, err error) {
 	switch fleet := c.IsSet("snapshots"); {
 	case c.NArg() > 0:
 		return a, usage("audit takes no arguments")
-	case asked && !s.json:
+	case asked && a.format != "json":
 		return a, usage("--json and --format %s exclude each other", a.format)
 	case c.IsSet("output") && (a.format != "prometheus" || filepath.Ext(a.output) != metricsSuffix):
 		return a, usage("--output is for --format prometheus, and the name must end in .prom: node_exporter reads no others")
@@ -216,7 +216,7 @@ func (s *session) auditInto(document *auditDocument, a auditing) {
 	facts := s.auditFacts(a, &document.envelope)
 	facts.Baseline = a.baseline
 	document.facts, document.policy, document.report = facts, a.policy, audit.Run(facts, a.policy, a.only...)
-	document.Host, document.Time, document.Kernel = known(s.machine.Hostname()), &facts.Now, known(facts.Kernel.Release)
+	document.Host, document.Time, document.Kernel = known(facts.Host), &facts.Now, known(facts.Kernel.Release)
 	document.Policy, document.Baseline = known(a.policyFile), known(a.baseFile)
 	for _, r := range audit.Results {
 		document.Summary[strings.ReplaceAll(string(r), "-", "_")] = 0
@@ -240,14 +240,14 @@ func (s *session) auditInto(document *auditDocument, a auditing) {
 	}
 }
 
-// idleWaivers warns of those that waive nothing on this machine, as when the subject is misspelt. Of a check that was not made nothing can be said.
+// idleWaivers warns of those that waive nothing on this machine, as when the subject is misspelt or unknown. Of a check that was not made nothing can be said.
 func (s *session) idleWaivers(d *auditDocument) {
 	for _, w := range d.policy.Waivers {
 		idle := func(c audit.Check) bool {
-			return c.ID == w.Check && c.Ran() && !slices.ContainsFunc(c.Subjects, func(s audit.Subject) bool { return s.Name == w.Subject || s.Also == w.Subject })
+			return c.ID == w.Check && c.Ran() && !slices.ContainsFunc(c.Subjects, func(s audit.Subject) bool { return s.Waived && (s.Name == w.Subject || s.Also == w.Subject) })
 		}
 		if w.Subject != "" && !w.Expired(d.facts.Now) && slices.ContainsFunc(d.report.Checks, idle) {
-			s.warn(fmt.Sprintf("the policy's waiver of %s waives nothing here: nothing of that name is found", w))
+			s.warn(fmt.Sprintf("the policy's waiver of %s waives nothing here: there is no finding of that name", w))
 		}
 	}
 }

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"kkeys/audit"
+	"kkeys/certs"
 	"kkeys/evidence"
+	"kkeys/keyring"
 )
 
 // A failed audit is told of in the file that a monitor reads, whatever is said on the terminal, and before any command has begun.
@@ -142,6 +144,20 @@ func TestAuditSeries(t *testing.T) {
 	}
 }
 
+// Of certificates that share their labels the one that expires first is told of, wherever it stands.
+func TestAuditEarliestExpiry(t *testing.T) {
+	early, late := auditDay, auditDay.AddDate(1, 0, 0)
+	key := func(subject string, end *time.Time) audit.Key {
+		return audit.Key{Certificates: []certs.Details{{KeyID: "aa", Subject: subject, NotAfter: end}}}
+	}
+	for _, keys := range [][]audit.Key{{key("CN=x", &late), key("CN=x", &early)}, {key("CN=x", &early), key("CN=x", &late)}, {key("CN=x", nil), key("CN=x", &early)}} {
+		all := parsed(t, exposition([]metric{certificateMetric([]audit.Store{{Name: "db", Keys: keys}})}))
+		if got := all[`kkeys_certificate_not_after_timestamp_seconds{store="db",ski="aa",subject="CN=x"}`]; len(all) != 1 || got != float64(early.Unix()) {
+			t.Errorf("%v", all)
+		}
+	}
+}
+
 // A waiver of what is not there is told of, once, and where the check was made.
 func TestAuditIdleWaiver(t *testing.T) {
 	policy := func(subject string) string {
@@ -154,9 +170,14 @@ func TestAuditIdleWaiver(t *testing.T) {
 		{"13adbf4309bd82709c8cd54f316ed522988a1bd4", "KK-KEY-006", false},
 		{"13adbf43", "KK-KEY-006", true},
 		{"13adbf43", "KK-SB-001", false},
+		{".machine", "KK-KEY-006", true}, // it was not seen, and what is unknown is not waived
 	} {
-		got := auditOn(t, auditDay, snapshotOf(t, "6.1-enrolled"), "audit", "--policy", policy(c.subject), "--check", c.check)
-		if strings.Contains(got.err, "waiver of KK-KEY-006 13adbf43 waives nothing") != c.idle || strings.Contains(got.err, "waives nothing") != c.idle {
+		m := snapshotOf(t, "6.1-enrolled")
+		if c.subject == ".machine" {
+			m.Keyrings = keyring.Recorded{Err: keyring.ErrNotVisible}
+		}
+		got := auditOn(t, auditDay, m, "audit", "--policy", policy(c.subject), "--check", c.check)
+		if strings.Contains(got.err, "waiver of KK-KEY-006 "+c.subject+" waives nothing") != c.idle || strings.Contains(got.err, "waives nothing") != c.idle {
 			t.Errorf("%+v: %s", c, got.err)
 		}
 	}

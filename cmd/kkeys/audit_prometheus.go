@@ -115,7 +115,8 @@ func ringMetric(stores []audit.Store) metric {
 	return m
 }
 
-// certificateMetric has a series for each certificate in a store; the lists of what is refused are none.
+// certificateMetric has a series for each certificate in a store; the lists of what is refused are none. Of several with the same labels the one that
+// expires first counts: an alert waits for it.
 func certificateMetric(stores []audit.Store) metric {
 	m := metric{name: "kkeys_certificate_not_after_timestamp_seconds", help: "When a trusted certificate expires, in seconds since 1970."}
 	type listed struct {
@@ -123,13 +124,18 @@ func certificateMetric(stores []audit.Store) metric {
 		certs.Details
 	}
 	var all []listed
-	seen := map[string]bool{}
+	at := map[string]int{}
 	for _, s := range stores {
 		for _, k := range s.Keys {
 			for _, c := range k.Certificates {
-				if id := s.Name + " " + c.KeyID + " " + c.Subject; !s.Refuses() && c.NotAfter != nil && !seen[id] {
-					seen[id] = true
-					all = append(all, listed{s.Name, c})
+				id := s.Name + " " + c.KeyID + " " + c.Subject
+				i, there := at[id]
+				switch {
+				case s.Refuses() || c.NotAfter == nil:
+				case !there:
+					at[id], all = len(all), append(all, listed{s.Name, c})
+				case c.NotAfter.Before(*all[i].NotAfter):
+					all[i].Details = c
 				}
 			}
 		}
