@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"time"
 
 	"kkeys/efivars"
 	"kkeys/evidence"
@@ -25,6 +26,9 @@ type Machine struct {
 	Prober kernel.Prober
 	// Variables are the EFI variables; one without them has a store that says why ([efivars.Absent]).
 	Variables efivars.Store
+
+	// Recorded is when a recorded machine was, to the second; zero for others.
+	Recorded time.Time
 
 	// probed is what load probes showed when a recorded machine was recorded; nil for others.
 	probed *probed

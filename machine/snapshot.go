@@ -65,7 +65,7 @@ func recordedMachine(m manifest, entries []entry) (*Machine, error) {
 		}
 		store = efivars.Absent(reason)
 	}
-	return &Machine{Files: files, Keyrings: keyrings, Variables: store, probed: probes}, nil
+	return &Machine{Files: files, Keyrings: keyrings, Variables: store, Recorded: m.Time, probed: probes}, nil
 }
 
 // recordedVariables are the EFI variables among a snapshot's files.

@@ -16,7 +16,8 @@ import (
 
 type auditDocument struct {
 	envelope
-	File     *string          `json:"file,omitempty"` // the recording, with --snapshots
+	File     *string          `json:"file,omitempty"`     // the recording, with --snapshots
+	Recorded *time.Time       `json:"recorded,omitempty"` // and when it was made
 	Host     *string          `json:"host"`
 	Time     *time.Time       `json:"time"`
 	Kernel   *string          `json:"kernel"`

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"kkeys/audit"
 	"kkeys/internal/printable"
@@ -109,6 +110,7 @@ func (s *session) auditRecording(file string, a auditing) (*auditDocument, int) 
 	}
 	own := &session{streams: s.streams, machine: m, command: s.command, quiet: true, elsewhere: true, recording: true}
 	own.auditInto(document, a)
+	document.Recorded = &m.Recorded
 	document.Host = known(strings.TrimSuffix(filepath.Base(file), snapshotSuffix))
 	code := document.code()
 	document.OK = code == exitYes
@@ -116,11 +118,11 @@ func (s *session) auditRecording(file string, a auditing) (*auditDocument, int) 
 	return document, code
 }
 
-const fleetRow = "%-8s  %8s  %5s  %7s  %5s  %7s  %-28s  %s"
+const fleetRow = "%-8s  %8s  %5s  %7s  %5s  %7s  %-28s  %-10s  %s"
 
 func (s *session) fleetHeader(n int) {
 	if n > 0 {
-		s.say(fleetRow, "RESULT", "CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN", "KERNEL", "MACHINE")
+		s.say(fleetRow, "RESULT", "CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN", "KERNEL", "RECORDED", "MACHINE")
 	}
 }
 
@@ -133,7 +135,7 @@ func (s *session) sayMachine(d *auditDocument, code int) {
 		return
 	}
 	if d.Error != nil {
-		s.say(fleetRow, s.paint(red, "error   "), "-", "-", "-", "-", "-", "-", printable.Text(*d.File))
+		s.say(fleetRow, s.paint(red, "error   "), "-", "-", "-", "-", "-", "-", "-", printable.Text(*d.File))
 		if !s.quiet {
 			fmt.Fprintf(s.err, "kkeys: error: %s\n", printable.Text(d.Error.Message))
 		}
@@ -143,5 +145,5 @@ func (s *session) sayMachine(d *auditDocument, code int) {
 	color := map[int]string{exitYes: green, exitNo: red, exitUnsure: yellow}[code]
 	n := func(severity audit.Severity) string { return fmt.Sprint(d.Findings[string(severity)]) }
 	s.say(fleetRow, s.paint(color, fmt.Sprintf("%-8s", word)), n(audit.Critical), n(audit.High), n(audit.Medium), n(audit.Low), fmt.Sprint(d.Summary["unknown"]),
-		printable.Text(text(d.Kernel)), printable.Text(*d.File))
+		printable.Text(text(d.Kernel)), d.Recorded.Format(time.DateOnly), printable.Text(*d.File))
 }

@@ -246,7 +246,7 @@ func TestAuditSnapshots(t *testing.T) {
 		t.Errorf("an empty folder: %+v", lines)
 	}
 	put("b/good.kks", data["6.1-own-keys"])
-	if lines := run(exitYes); len(lines) != 1 || !lines[0].OK || text(lines[0].Host) != "good" {
+	if lines := run(exitYes); len(lines) != 1 || !lines[0].OK || text(lines[0].Host) != "good" || lines[0].Recorded == nil || !lines[0].Recorded.Before(*lines[0].Time) {
 		t.Errorf("%+v", lines)
 	}
 	put("a.kks", data["6.1-off"])
