@@ -17,13 +17,17 @@ type keyNames struct {
 	unknown []string
 }
 
-// unknownKeys names all that is no key of a policy, each with its line; nil when there is none.
+// unknownMost bounds how many are named: the parser counts the lines from the text's beginning for each.
+const unknownMost = 10
+
+// unknownKeys names what is no key of a policy, each with its line, and of many the first; nil when there is none. Of what is no
+// TOML the decoder tells.
 func unknownKeys(text []byte) error {
 	var names keyNames
 	names.parser.Reset(bytes.Clone(text))
 	policy := reflect.TypeFor[Policy]()
 	table, path := policy, ""
-	for names.parser.NextExpression() {
+	for len(names.unknown) <= unknownMost && names.parser.NextExpression() {
 		switch e := names.parser.Expression(); e.Kind {
 		case unstable.Table, unstable.ArrayTable:
 			table, path = names.key(policy, "", e.Key())
@@ -31,23 +35,23 @@ func unknownKeys(text []byte) error {
 			names.value(table, path, e)
 		}
 	}
-	if err := names.parser.Error(); err != nil {
-		return err
-	}
-	if len(names.unknown) == 0 {
+	switch n := len(names.unknown); {
+	case n == 0:
 		return nil
+	case n > unknownMost:
+		names.unknown = append(names.unknown[:unknownMost], "and more")
 	}
 	return errors.New(strings.Join(names.unknown, "; "))
 }
 
 // key follows a dotted key from a table; nil stands for one below a key that is not known, of which nothing more is said.
 func (n *keyNames) key(table reflect.Type, path string, parts unstable.Iterator) (reflect.Type, string) {
-	for parts.Next() && table != nil {
+	for parts.Next() && table != nil && len(n.unknown) <= unknownMost {
 		name := string(parts.Node().Data)
 		path = strings.TrimPrefix(path+"."+name, ".")
 		below, known := field(table, name)
 		if !known {
-			n.unknown = append(n.unknown, fmt.Sprintf("line %d: unknown key %q", n.parser.Shape(parts.Node().Raw).Start.Line, path))
+			n.unknown = append(n.unknown, fmt.Sprintf("line %d: unknown key %.200q", n.parser.Shape(parts.Node().Raw).Start.Line, path))
 		}
 		table = below
 	}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -131,11 +132,34 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"version = 1\n[thresholds]\nweak_hashes = [\"SHA1\"]":                              `thresholds.weak_hashes: "SHA1" is none of`,
 		"version = 1\n[[keys.allow]]\nkey_id = \"::\"":                                     "key_id: no byte",
 		"version = 1\n[[keys.allow]]\nsha256 = \":\"":                                      "sha256: no byte",
+		"version = 1\n[keyz]\n[keys":                                                       `line 2: unknown key "keyz"`,
 		"version = 1\n[keys":                                                               "line 2",
 	} {
 		p, err := ParsePolicy([]byte(text))
 		if !errors.Is(err, ErrPolicy) || !strings.Contains(err.Error(), says) || !reflect.DeepEqual(p, Policy{}) {
 			t.Errorf("%.90q: %v, want %q", text, err, says)
+		}
+	}
+}
+
+// Of many keys that no policy has the first are named, and it takes no longer for each of them.
+func TestParsePolicyManyUnknown(t *testing.T) {
+	var tables, inline strings.Builder
+	tables.WriteString("version = 1\n")
+	inline.WriteString("version = 1\nchecks = {")
+	for i := range 50000 {
+		fmt.Fprintf(&tables, "[a%d]\n", i)
+		fmt.Fprintf(&inline, "a%d = 1, ", i)
+	}
+	inline.WriteString("off = []}\n")
+	for text, last := range map[string]string{tables.String(): `line 11: unknown key "a9"; and more`, inline.String(): `line 2: unknown key "checks.a9"; and more`} {
+		start := time.Now()
+		_, err := ParsePolicy([]byte(text))
+		if !errors.Is(err, ErrPolicy) || !strings.HasSuffix(err.Error(), last) {
+			t.Errorf("%.300v", err)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s", took)
 		}
 	}
 }
