@@ -50,13 +50,18 @@ func readPolicy(path string) (audit.Policy, error) {
 	return p, nil
 }
 
-// readSetting reads a policy or a baseline. A pipe is one of the caller's own, as the shell names it, and none that lies somewhere: an audit shall end
-// where nobody sits before it.
+// ends refuses a pipe but the caller's own, as the shell names it: an audit shall end where nobody sits before it.
+func ends(path string) error {
+	if path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/") {
+		return nil
+	}
+	return machine.Regular(path)
+}
+
+// readSetting reads a policy or a baseline.
 func readSetting(path string) ([]byte, error) {
-	if path != "/dev/stdin" && !strings.HasPrefix(path, "/dev/fd/") && !strings.HasPrefix(path, "/proc/self/fd/") {
-		if err := machine.Regular(path); err != nil {
-			return nil, err
-		}
+	if err := ends(path); err != nil {
+		return nil, err
 	}
 	return machine.ReadFile(path)
 }

@@ -21,15 +21,12 @@ const snapshotSuffix = ".kks"
 // runFleet audits recorded machines side by side, and tells of each in the order of the files, as soon as those before it are told: no more are kept
 // than are worked on.
 func (s *session) runFleet(dir string, a auditing) error {
-	files, others, err := recordedFiles(dir)
+	files, err := s.recordedFiles(dir)
 	if err != nil {
 		document := newAuditDocument()
 		return s.finishAudit(document, a, exitYes, err)
 	}
 	s.done = true
-	if others > 0 {
-		s.warn(fmt.Sprintf("%s: not looked at, since the name does not end in %s: %s", dir, snapshotSuffix, count(others, "file", "files")))
-	}
 	type told struct {
 		document *auditDocument
 		code     int
@@ -64,9 +61,10 @@ func (s *session) runFleet(dir string, a auditing) error {
 
 var errNoRecordings = errors.New("no recorded machine")
 
-// recordedFiles finds those in a folder, which may be a link, and below it; links to files are followed, others to folders not. Any other file is counted.
-func recordedFiles(dir string) (files []string, others int, err error) {
-	top := dir
+// recordedFiles finds those in a folder, which may be a link, and below it; links to files are followed, others to folders not. Any other file is counted
+// in a warning.
+func (s *session) recordedFiles(dir string) (files []string, err error) {
+	top, others := dir, 0
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		top = strings.TrimRight(dir, "/") + "/" // lstat(2) then looks behind the link
 	}
@@ -87,22 +85,28 @@ func recordedFiles(dir string) (files []string, others int, err error) {
 	})
 	switch {
 	case err != nil:
-		return nil, 0, failed("--snapshots: %w", err)
+		return nil, failed("--snapshots: %w", err)
 	case len(files) == 0:
-		return nil, 0, coded(exitUnsure, "--snapshots %s: %w: nothing in it ends in %s", dir, errNoRecordings, snapshotSuffix)
+		return nil, coded(exitUnsure, "--snapshots %s: %w: nothing in it ends in %s", dir, errNoRecordings, snapshotSuffix)
+	case others > 0:
+		s.warn(fmt.Sprintf("%s: not looked at, since the name does not end in %s: %s", dir, snapshotSuffix, count(others, "file", "files")))
 	}
-	return files, others, nil
+	return files, nil
+}
+
+// openRecorded opens one of them. A pipe would keep its reader waiting.
+func openRecorded(path string) (*machine.Machine, error) {
+	if err := machine.Regular(path); err != nil {
+		return nil, err
+	}
+	return machine.Snapshot(path)
 }
 
 // auditRecording audits one machine. What is wrong with its file is in the document.
 func (s *session) auditRecording(file string, a auditing) (*auditDocument, int) {
 	document := newAuditDocument()
 	document.Schema, document.File = "kkeys.audit/v1", &file
-	err := machine.Regular(file)
-	var m *machine.Machine
-	if err == nil {
-		m, err = machine.Snapshot(file)
-	}
+	m, err := openRecorded(file)
 	if err != nil {
 		err = failed("%w", err)
 		document.Error = s.failure(err)

@@ -58,20 +58,10 @@ func nagios(d *auditDocument) string {
 	case len(found) > 0:
 		text = count(len(found), "finding", "findings") + ": " + strings.Join(found, ", ")
 	case d.state() == nagiosUnknown:
-		text = fmt.Sprintf("no finding, %s not known", count(d.unknown(), "check is", "checks are"))
+		text = fmt.Sprintf("no finding, %s not known", count(d.Summary["unknown"], "check is", "checks are"))
 	}
 	lines := append([]string{fmt.Sprintf("KKEYS %s - %s | %s", nagiosStates[d.state()], text, d.performance())}, long...)
 	return strings.Join(lines, "\n") + "\n"
-}
-
-// unknown counts the checks whose result is that.
-func (d *auditDocument) unknown() (n int) {
-	for _, c := range d.report.Checks {
-		if c.Result == audit.Unknown {
-			n++
-		}
-	}
-	return n
 }
 
 // drifted counts the changes since the baseline that are findings and not waived; false where nothing was compared.
@@ -96,7 +86,7 @@ func (d *auditDocument) performance() string {
 	for _, severity := range audit.Severities {
 		words = append(words, fmt.Sprintf("%s=%d;0;;0", severity, d.Findings[string(severity)]))
 	}
-	words = append(words, fmt.Sprintf("unknown=%d;;;0", d.unknown()), fmt.Sprintf("waived=%d;;;0", d.Summary["waived"]))
+	words = append(words, fmt.Sprintf("unknown=%d;;;0", d.Summary["unknown"]), fmt.Sprintf("waived=%d;;;0", d.Summary["waived"]))
 	if n, compared := d.drifted(); compared {
 		words = append(words, fmt.Sprintf("drift=%d;;0;0", n))
 	}

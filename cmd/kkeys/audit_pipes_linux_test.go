@@ -21,7 +21,7 @@ func TestAuditPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy := write(t, "policy.toml", "version = 1\n[[keys.allow]]\nfile = \""+pipe+"\"\n")
-	for _, args := range [][]string{{"audit", "--snapshots", dir}, {"audit", "--policy", pipe}, {"audit", "--baseline", pipe}, {"audit", "--policy", policy}, {"map", "--snapshots", dir}} {
+	for _, args := range [][]string{{"audit", "--snapshots", dir}, {"audit", "--policy", pipe}, {"audit", "--baseline", pipe}, {"audit", "--policy", policy}, {"--snapshot", pipe, "audit"}, {"audit", "--snapshot", pipe}, {"map", "--snapshots", dir}} {
 		done := make(chan result, 1)
 		go func() { done <- auditOn(t, auditDay, snapshotOf(t, "6.1-off"), args...) }()
 		select {

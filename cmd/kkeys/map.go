@@ -123,7 +123,7 @@ func (s *session) mapOne(builder *chart.Builder, modules bool) int {
 
 // mapSnapshots adds each machine recorded in a folder. One that cannot be read is an error beside what the others show.
 func (s *session) mapSnapshots(dir string, builder *chart.Builder, document *mapDocument) (int, error) {
-	paths, _, err := recordedFiles(dir)
+	paths, err := s.recordedFiles(dir)
 	if err != nil {
 		return exitYes, err
 	}
@@ -131,10 +131,7 @@ func (s *session) mapSnapshots(dir string, builder *chart.Builder, document *map
 	var first error
 	for _, path := range paths {
 		var m *machine.Machine
-		if err = machine.Regular(path); err == nil { // a pipe would keep its reader waiting
-			m, err = machine.Snapshot(path)
-		}
-		if err != nil {
+		if m, err = openRecorded(path); err != nil {
 			if first == nil {
 				first = err
 			}

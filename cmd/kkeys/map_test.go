@@ -239,7 +239,7 @@ func TestMapOfManyMachines(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := runOn(t, nil, "map", "--snapshots", dir); got.code != exitFailed || !strings.Contains(got.err, "broken.kks") || got.out != "" {
+	if got := runOn(t, nil, "map", "--snapshots", dir); got.code != exitFailed || !strings.Contains(got.err, "broken.kks") || !strings.Contains(got.err, "the name does not end in .kks: 1 file") || got.out != "" {
 		t.Errorf("nothing to draw: exit code %d\n%s%s", got.code, got.out, got.err)
 	}
 	data, err := os.ReadFile(filepath.Join(machines, "6.1-off.kks"))

@@ -152,7 +152,14 @@ func (s *session) before(c *cli.Context) error {
 	}
 	if path := c.String("snapshot"); c.IsSet("snapshot") {
 		s.recording = true
-		m, err := machine.Snapshot(path)
+		var m *machine.Machine
+		var err error
+		if s.command == "audit" {
+			err = ends(path)
+		}
+		if err == nil {
+			m, err = machine.Snapshot(path)
+		}
 		if err != nil {
 			return failed("--snapshot: %w", err)
 		}
