@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"kkeys/certs"
 	"kkeys/evidence"
 	"kkeys/kernel"
 	"kkeys/mok"
@@ -34,10 +33,8 @@ type Facts struct {
 	Stores     []Store
 	// Image and Vendor are certificates, by the SHA-256 of the whole in lower-case hex: those of the kernel's image and those built into shim.
 	Image, Vendor map[string]bool
-	// Named are certificates of the files that the policy names, by SHA-256, as far as they are needed: for keys whose certificate was not found.
-	Named        map[string]certs.Details
-	KeyFiles     []KeyFile
-	KeyFilesGaps []Gap
+	KeyFiles      []KeyFile
+	KeyFilesGaps  []Gap
 	// Modular tells whether this kernel can load modules at all.
 	Modular evidence.Reading
 	// Loaded are the modules that are loaded; LoadedErr says why that is not known.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"kkeys/certs"
+
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -63,8 +65,8 @@ type Allowed struct {
 	SHA256 string   `toml:"sha256"`
 	File   string   `toml:"file"`   // of certificates; a relative path begins at the policy's folder
 	Stores []string `toml:"stores"` // where; empty: everywhere
-	// Certificates are the SHA-256 of those in File: whoever reads the policy fills them in.
-	Certificates []string `toml:"-"`
+	// Certificates are those in File: whoever reads the policy fills them in.
+	Certificates []certs.Details `toml:"-"`
 }
 
 // Waiver takes a finding out of what somebody must see to, until a day.
@@ -249,15 +251,18 @@ func (a *Allowed) validate() error {
 		}
 	}
 	for _, store := range a.Stores {
-		if !slices.Contains(Stores, store) && !strings.HasPrefix(store, ".") {
-			return fmt.Errorf("stores: %q is none of %s and no keyring", store, strings.Join(Stores, ", "))
+		switch {
+		case Store{Name: store}.Refuses():
+			return fmt.Errorf("stores: what stands in %q is refused, and nothing in it is allowed", store)
+		case !slices.Contains(allowedStores, store) && !strings.HasPrefix(store, "."):
+			return fmt.Errorf("stores: %q is none of %s and no keyring", store, strings.Join(allowedStores, ", "))
 		}
 	}
 	return nil
 }
 
-// Stores are the names of stores besides keyrings; "modules" is for the signers of modules.
-var Stores = []string{"PK", "KEK", "db", "dbx", "mok", "mokx", "modules"}
+// allowedStores are the names of stores besides keyrings; "modules" is for the signers of modules.
+var allowedStores = []string{"PK", "KEK", "db", "mok", "modules"}
 
 func (w Waiver) validate() error {
 	switch date := w.Expires; {

@@ -129,7 +129,7 @@ func (p Policy) allowsCertificate(f Facts, store, keyID, sha256 string) Result {
 	case slices.Contains(p.Keys.Trust, TrustVendor) && f.Vendor[sha256]:
 		return Pass
 	case slices.ContainsFunc(p.Keys.Allow, func(a Allowed) bool {
-		is := a.SHA256 != "" && a.SHA256 == sha256 || a.SHA256 == "" && a.KeyID != "" && a.KeyID == keyID || slices.Contains(a.Certificates, sha256)
+		is := a.SHA256 != "" && a.SHA256 == sha256 || a.SHA256 == "" && a.KeyID != "" && a.KeyID == keyID || a.has(sha256)
 		return is && a.in(store)
 	}):
 		return Pass
@@ -139,6 +139,11 @@ func (p Policy) allowsCertificate(f Facts, store, keyID, sha256 string) Result {
 		})
 	}
 	return Fail
+}
+
+// has tells whether a certificate is one of its file.
+func (a Allowed) has(sha256 string) bool {
+	return slices.ContainsFunc(a.Certificates, func(c certs.Details) bool { return c.SHA256 == sha256 })
 }
 
 func (a Allowed) in(store string) bool { return len(a.Stores) == 0 || slices.Contains(a.Stores, store) }
@@ -169,7 +174,7 @@ func (p Policy) allowsBare(f Facts, store string, k Key) Result {
 			if a.KeyID == k.KeyID {
 				return Pass
 			}
-		case a.SHA256 != "" && f.mayBe(k, a.SHA256), slices.ContainsFunc(a.Certificates, func(sum string) bool { return f.mayBe(k, sum) }):
+		case a.SHA256 != "" && p.mayBe(f, k, a.SHA256), slices.ContainsFunc(a.Certificates, k.mayBe):
 			result = Unknown
 		}
 	}
@@ -184,16 +189,23 @@ func (p Policy) allowsBare(f Facts, store string, k Key) Result {
 	return result
 }
 
+// mayBe tells whether a key whose certificate was not found may be this one.
+func (k Key) mayBe(c certs.Details) bool { return k.KeyID == "" || c.KeyID == k.KeyID }
+
 // mayBe tells whether a key may be the certificate of that SHA-256: unless that is known and has another key id.
-func (f Facts) mayBe(k Key, sha256 string) bool {
-	if c, known := f.Named[sha256]; known {
-		return k.KeyID == "" || c.KeyID == k.KeyID
+func (p Policy) mayBe(f Facts, k Key, sha256 string) bool {
+	for _, a := range p.Keys.Allow {
+		for _, c := range a.Certificates {
+			if c.SHA256 == sha256 {
+				return k.mayBe(c)
+			}
+		}
 	}
 	for _, s := range f.Stores {
 		for _, other := range s.Keys {
 			for _, c := range other.Certificates {
 				if c.SHA256 == sha256 {
-					return k.KeyID == "" || c.KeyID == k.KeyID
+					return k.mayBe(c)
 				}
 			}
 		}

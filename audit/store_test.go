@@ -21,13 +21,14 @@ func TestAllows(t *testing.T) {
 	vendor := Policy{Keys: Keys{Trust: []string{TrustVendor}}}
 	f := Facts{
 		Image: map[string]bool{"11": true, "77": true}, Vendor: map[string]bool{"22": true},
-		Named:  map[string]certs.Details{"33": {KeyID: "aa"}, "44": {KeyID: "bb"}},
 		Stores: []Store{{Name: ".builtin_trusted_keys", Kind: Keyring, Keys: []Key{{Certificates: []certs.Details{certificate("11"), certificate("88")}}}}, {Name: "db", Keys: []Key{{Certificates: []certs.Details{{SHA256: "66", KeyID: "cc"}}}}}},
 	}
 	other := Policy{Keys: Keys{Allow: []Allowed{{SHA256: "66"}}}}
-	byFile := func(sum string) Policy {
-		return Policy{Keys: Keys{Allow: []Allowed{{File: "x", Certificates: []string{sum}}}}}
+	byFile := func(sum, id string) Policy {
+		return Policy{Keys: Keys{Allow: []Allowed{{File: "x", Certificates: []certs.Details{{SHA256: sum, KeyID: id}}}}}}
 	}
+	byBoth := byFile("44", "bb")
+	byBoth.Keys.Allow = append(byBoth.Keys.Allow, Allowed{SHA256: "44"})
 	for _, c := range []struct {
 		why    string
 		policy Policy
@@ -41,9 +42,12 @@ func TestAllows(t *testing.T) {
 		{"by hash, and nothing was found", byHash, ".machine", nil, Unknown},
 		{"by hash of another key id, and nothing was found", other, ".machine", nil, Fail},
 		{"by hash, elsewhere, and nothing was found", byHash, "db", nil, Fail},
-		{"by file, and nothing was found", byFile("33"), "mok", nil, Unknown},
-		{"by file of another key id, and nothing was found", byFile("44"), "mok", nil, Fail},
-		{"by file that nobody knows, and nothing was found", byFile("55"), "mok", nil, Unknown},
+		{"by file, and nothing was found", byFile("33", "aa"), "mok", nil, Unknown},
+		{"by file of another key id, and nothing was found", byFile("44", "bb"), "mok", nil, Fail},
+		{"by file", byFile("11", "aa"), "mok", one, Pass},
+		{"by another file of the same key id", byFile("33", "aa"), "mok", one, Fail},
+		{"by hash that nobody knows, and nothing was found", Policy{Keys: Keys{Allow: []Allowed{{SHA256: "55"}}}}, "mok", nil, Unknown},
+		{"by hash of a file with another key id, and nothing was found", byBoth, "mok", nil, Fail},
 		{"by key id", byID, ".machine", both, Pass},
 		{"by key id, and nothing was found", byID, ".machine", nil, Pass},
 		{"by another key id, and nothing was found", Policy{Keys: Keys{Allow: []Allowed{{KeyID: "bb"}}}}, ".machine", nil, Fail},

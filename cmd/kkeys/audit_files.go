@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -43,8 +41,7 @@ func readPolicy(path string) (audit.Policy, error) {
 			return audit.Policy{}, fmt.Errorf("%s: keys.allow[%d]: %w", path, i, err)
 		}
 		for _, c := range found {
-			sum := sha256.Sum256(c.Raw)
-			allowed.Certificates = append(allowed.Certificates, hex.EncodeToString(sum[:]))
+			allowed.Certificates = append(allowed.Certificates, c.Details())
 		}
 	}
 	return p, nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -56,37 +55,11 @@ func (s *session) auditFacts(a auditing, e *envelope) audit.Facts {
 	}
 	f.Image, f.Vendor = sums(sources, machine.InKernelImage), sums(sources, machine.InShim)
 	f.Stores = append(f.Stores, ringStores(rings, ringsErr, sources)...)
-	f.Named = policyFiles(f.Stores, a)
 	s.auditKeyFiles(&f, e)
 	return f
 }
 
 var errEFIUnknown = errors.New("whether EFI has started this machine could not be seen in /sys/firmware")
-
-// policyFiles reads the files of the policy again when there is a key whose certificate was not found: their key ids tell whether it may be one of them.
-func policyFiles(stores []audit.Store, a auditing) map[string]certs.Details {
-	if !slices.ContainsFunc(stores, func(s audit.Store) bool {
-		return slices.ContainsFunc(s.Keys, func(k audit.Key) bool { return len(k.Certificates) == 0 })
-	}) {
-		return nil
-	}
-	all := map[string]certs.Details{}
-	for _, allowed := range a.policy.Keys.Allow {
-		if allowed.File == "" {
-			continue
-		}
-		file := allowed.File
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(filepath.Dir(a.policyFile), file)
-		}
-		found, _ := machine.CertificateFile(file) // the policy was read already; one that is not known may be any
-		for _, c := range found {
-			details := c.Details()
-			all[details.SHA256] = details
-		}
-	}
-	return all
-}
 
 func pointers(rings []keyring.Ring) (all []*keyring.Ring) {
 	for i := range rings {
