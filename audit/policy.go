@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"kkeys/certs"
-
 	"github.com/pelletier/go-toml/v2"
+
+	"kkeys/certs"
 )
 
 // Policy says which checks are made and what they ask for. docs/audit.md tells of each key.
