@@ -118,6 +118,12 @@ func TestLabRules(t *testing.T) {
 		}
 	}
 
+	for _, command := range regexp.MustCompile("`kkeys audit[^`]*`").FindAllString(rules, -1) {
+		if !strings.Contains(command, " --policy FILE") && !strings.Contains(command, " --baseline FILE") && !strings.Contains(command, " --format") {
+			t.Errorf("%s does not find what only a policy or a baseline knows of", command)
+		}
+	}
+
 	panels := dashboard(t)
 	var file strings.Builder
 	file.WriteString("groups:\n- name: dashboard\n  rules:\n")
