@@ -152,24 +152,38 @@ func TestLabRules(t *testing.T) {
 				t.Errorf("%q asks for %s, which kkeys does not write", expr, name)
 			}
 		}
-		for _, value := range regexp.MustCompile(`(severity|result|state|flag|check|mode)=~?"([^"]*)"`).FindAllStringSubmatch(expr, -1) {
-			pattern := regexp.MustCompile(value[1] + `="(` + value[2] + `)"`)
-			if !pattern.MatchString(have) {
-				t.Errorf("%q asks for %s, a label that kkeys does not write", expr, value[0])
+		for _, selector := range regexp.MustCompile(`\b(kkeys_[a-z0-9_]+)\{([^}]*)\}`).FindAllStringSubmatch(expr, -1) {
+			for _, match := range matcher.FindAllStringSubmatch(selector[2], -1) {
+				if match[1] != "instance" && match[1] != "job" && !writes(have, selector[1], match) { // those two are Prometheus' own
+					t.Errorf("%q asks for %s of %s, which kkeys does not write", expr, match[0], selector[1])
+				}
 			}
 		}
 	}
 }
 
-// A panel that shows 0 where there are no samples needs one that counts the machines without.
+// matcher is one of a selector: label, operator, value.
+var matcher = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"([^"]*)"`)
+
+// writes tells whether a sample of that metric has the label, with a value of those that the matcher names: with != and !~ that is one which it leaves out.
+func writes(have, name string, match []string) bool {
+	value := match[3]
+	if !strings.HasSuffix(match[2], "~") {
+		value = regexp.QuoteMeta(value)
+	}
+	return regexp.MustCompile(`(?m)^` + name + `\{(.*,)?` + match[1] + `="(` + value + `)"[,}]`).MatchString(have)
+}
+
+// A panel that shows 0 for a machine without samples, by itself or in a sum, needs one that counts such machines. The numbers of an audit have no need: one that could not be made has an
+// alert, and any other has them all.
 func TestLabDashboardUnknown(t *testing.T) {
 	panels, zero := dashboard(t), 0
 	for _, expr := range panels {
-		if !strings.Contains(expr, "or vector(0)") || strings.Contains(expr, "unless") {
+		name := ours.FindString(expr)
+		if strings.Contains(expr, "unless") || strings.HasPrefix(name, "kkeys_audit_") || !strings.Contains(expr, "or vector(0)") && !strings.HasPrefix(expr, "sum(") {
 			continue
 		}
 		zero++
-		name := ours.FindString(expr)
 		counts := func(other string) bool {
 			_, known, found := strings.Cut(other, "kkeys_build_info{instance=~\"$instance\"} unless on (instance, job) (")
 			return found && slices.Contains(ours.FindAllString(known, -1), name)
@@ -178,20 +192,25 @@ func TestLabDashboardUnknown(t *testing.T) {
 			t.Errorf("%q shows what is not known as 0, and no panel tells of it", expr)
 		}
 	}
-	if zero < 2 {
+	if zero < 4 {
 		t.Errorf("%d panels show 0 where there are no samples", zero)
 	}
 
-	// The query of that panel, on three machines: one known, one without Secure Boot's, one with neither.
+	// The query of that panel: a is known, each other machine lacks one of the four or, as the last, all.
 	query := panels[slices.IndexFunc(panels, func(expr string) bool { return strings.Contains(expr, "unless") })]
 	path := filepath.Join(t.TempDir(), "unknown.test.yml")
 	file := "evaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n"
-	for _, series := range []string{`kkeys_build_info{instance="a"}`, `kkeys_build_info{instance="b"}`, `kkeys_build_info{instance="c"}`,
-		`kkeys_secure_boot_enabled{instance="a"}`, `kkeys_module_sig_enforced{instance="a"}`, `kkeys_module_sig_enforced{instance="b"}`} {
-		file += fmt.Sprintf("  - {series: %s, values: '0x5'}\n", quoted(t, series))
+	needed := []string{"kkeys_secure_boot_enabled", "kkeys_module_sig_enforced", "kkeys_shim_validation_disabled", "kkeys_mok_request_pending"}
+	for i, machine := range []string{"b", "c", "d", "e", "a", "f"} {
+		for j, name := range append([]string{"kkeys_build_info"}, needed...) {
+			if machine == "f" && j > 0 || j == i+1 {
+				continue
+			}
+			file += fmt.Sprintf("  - {series: %s, values: '0x5'}\n", quoted(t, fmt.Sprintf("%s{instance=%q}", name, machine)))
+		}
 	}
 	file += "  promql_expr_test:\n"
-	for instances, count := range map[string]int{".*": 2, "a": 0, "c": 1} {
+	for instances, count := range map[string]int{".*": 5, "a": 0, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1} {
 		file += fmt.Sprintf("  - {expr: %s, eval_time: 1m, exp_samples: [{labels: '{}', value: %d}]}\n", quoted(t, strings.ReplaceAll(query, "$instance", instances)), count)
 	}
 	if err := os.WriteFile(path, []byte(file), 0o644); err != nil {
