@@ -38,6 +38,41 @@ func TestLabNagiosSudoers(t *testing.T) {
 	if !slices.Equal(allowed, want) {
 		t.Errorf("sudo lets %q run, not %q", allowed, want)
 	}
+	if !t.Failed() {
+		sudoers(t, allowed)
+	}
+}
+
+// sudoers asks sudo itself: it takes the lines as they are, lets the monitoring's user run these commands, and refuses what is longer or shorter.
+func sudoers(t *testing.T, allowed []string) {
+	t.Helper()
+	h := host(t, "sudo", "6.12-enrolled.kks")
+	must(t, h.Command(t, "/bin/busybox", "sh", "-c", "chown 0:0 /usr/bin/sudo /usr/libexec/sudo/* && chmod 4755 /usr/bin/sudo")) // whoever fetched the packages
+	must(t, h.Command(t, "/bin/busybox", "sh", "-c", "echo nagios:x:109:109::/:/bin/sh >>/etc/passwd; echo nagios:x:109: >>/etc/group; printf '%s:*:1::::::\\n' root nagios >/etc/shadow"))
+	for _, name := range []string{"sudo", "other"} {
+		h.Write(t, "/etc/pam.d/"+name, []byte("auth required pam_deny.so\naccount required pam_permit.so\nsession required pam_permit.so\n"), 0o644)
+	}
+	h.Write(t, "/etc/kkeys/policy.toml", []byte("version = 1\n"), 0o644)
+	lines := regexp.MustCompile(`(?m)^# +(nagios .*NOPASSWD.*\n)`).FindAllStringSubmatch(string(read(t, "nagios/kkeys.cfg")), -1)
+	text := ""
+	for _, line := range lines {
+		text += line[1]
+	}
+	h.Write(t, "/etc/sudoers", []byte(text), 0o440)
+	must(t, h.Command(t, "/usr/sbin/visudo", "--check", "--strict"))
+	listed := regexp.MustCompile(`(?m)^ +\(root\) NOPASSWD: (.*)$`).FindAllStringSubmatch(must(t, h.Command(t, "/usr/bin/sudo", "-l", "-U", "nagios")), -1)
+	if len(listed) != len(allowed) || listed[0][1] != allowed[0] || listed[1][1] != allowed[1] {
+		t.Errorf("sudo lists %q, not %q", listed, allowed)
+	}
+	for _, command := range allowed {
+		for line, allows := range map[string]bool{command: true, command + " --output /root/ran": false, command[:strings.LastIndexByte(command, ' ')]: false} {
+			argv := append([]string{"--reuid=109", "--regid=109", "--clear-groups", "/usr/bin/sudo", "-n"}, strings.Fields(line)...)
+			out, errs, code := run(t, h.Command(t, "/usr/bin/setpriv", argv...))
+			if allows != strings.HasPrefix(out, "KKEYS WARNING - ") || !allows && (code != 1 || out != "" || errs != "sudo: a password is required\n") {
+				t.Errorf("sudo %s: exit code %d, %q %q", line, code, out, errs)
+			}
+		}
+	}
 }
 
 // negate, of the monitoring plugins, runs the command and knows its state by the exit code; with -s it looks for the state's word in the text too.

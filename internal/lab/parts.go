@@ -22,7 +22,7 @@ var Wanted = []string{
 	"linux-image-amd64", "linux-image-6.12-amd64", // no machine boots them: their modules are verified
 	"linux-kbuild-6.1", "mtools", // for the host: sign-file, the ESP
 	"dkms", "linux-headers-cloud-amd64", "softhsm2", "opensc", // for the host: a module built and signed, a key in a token
-	"prometheus", "prometheus-node-exporter", "ansible-core", "openssh-server", "monitoring-plugins-basic", "systemd", "util-linux", "libc-bin", // contrib
+	"prometheus", "prometheus-node-exporter", "ansible-core", "openssh-server", "monitoring-plugins-basic", "systemd", "util-linux", "libc-bin", "sudo", // contrib
 }
 
 // Parts is the unpacked set of packages.
