@@ -49,16 +49,17 @@ var imageBounds = bounds{unpacked: 256 << 20, window: 128 << 20, found: 1000}
 func SearchImage(image io.Reader) ([]*Certificate, error) { return searchImage(image, imageBounds) }
 
 // SearchImageUntil is SearchImage for whoever may know before the end that the certificates found so far are enough: what comes after them is
-// then neither unpacked nor checked.
-func SearchImageUntil(image io.Reader, enough func(found []*Certificate) bool) ([]*Certificate, error) {
+// then neither unpacked nor checked. It asks at each certificate, and once more, with more false, where what comes after them cannot be read: an
+// answer is worth waiting for only then.
+func SearchImageUntil(image io.Reader, enough func(found []*Certificate, more bool) bool) ([]*Certificate, error) {
 	limit := imageBounds
 	var sofar []*Certificate
 	limit.enough = func(found []*Certificate) bool {
 		sofar = found
-		return enough(found)
+		return enough(found, true)
 	}
 	found, err := searchImage(image, limit)
-	if errors.Is(err, errEnough) {
+	if errors.Is(err, errEnough) || err != nil && len(sofar) > 0 && enough(sofar, false) {
 		return sofar, nil
 	}
 	return found, err

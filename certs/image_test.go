@@ -188,6 +188,42 @@ func checkFound(t *testing.T, found []*certs.Certificate, err error, want [][]by
 	}
 }
 
+// TestSearchImageUntil: what comes after enough is not looked at, and damage there is none where what comes before it is enough.
+func TestSearchImageUntil(t *testing.T) {
+	kernel, want := vmlinux(t)
+	image := packings["gzip"](t, append(kernel, x86Like(3<<20)...)) // the damage is far behind
+	for _, c := range []struct {
+		why    string
+		image  []byte
+		enough int  // certificates; asked while there is more to come, and when there is not
+		late   bool // nothing is enough while there is more to come
+		found  int  // -1: an error
+	}{
+		{"the first is enough", image, 1, false, 1},
+		{"all are wanted", image, 3, false, 2},
+		{"not while there is more", image, 1, true, 2},
+		{"cut behind enough", image[:len(image)-4], 1, true, 2},
+		{"cut before enough", image[:len(image)-4], 3, true, -1},
+		{"cut, and all are wanted", image[:len(image)-4], 3, false, -1},
+	} {
+		asked := 0
+		found, err := certs.SearchImageUntil(bytes.NewReader(c.image), func(found []*certs.Certificate, more bool) bool {
+			if !more {
+				asked++
+			}
+			return len(found) >= c.enough && !(more && c.late)
+		})
+		if (err != nil) != (c.found < 0) || err == nil && len(found) != c.found || asked > 1 || err != nil && !errors.Is(err, certs.ErrUnpack) {
+			t.Errorf("%s: %d certificates, %v, asked %d times", c.why, len(found), err, asked)
+		}
+		for i := range found {
+			if !bytes.Equal(found[i].Raw, want[i]) {
+				t.Errorf("%s: another certificate", c.why)
+			}
+		}
+	}
+}
+
 func TestSearchImage(t *testing.T) {
 	_, want := vmlinux(t)
 	for name, image := range images(t) {

@@ -27,9 +27,9 @@ func (m *Machine) KernelCertificates() (found []Found, unseen []NotSeen) {
 	return m.CertificatesOf(release, nil)
 }
 
-// CertificatesOf is KernelCertificates for the kernel of any release, until those found are enough; nil: all. A release that is no name of a file
+// CertificatesOf is KernelCertificates for the kernel of any release, until those found are enough ([certs.SearchImageUntil]); nil: all. A release that is no name of a file
 // has none.
-func (m *Machine) CertificatesOf(release string, enough func([]*certs.Certificate) bool) (found []Found, unseen []NotSeen) {
+func (m *Machine) CertificatesOf(release string, enough func(found []*certs.Certificate, more bool) bool) (found []Found, unseen []NotSeen) {
 	if release == "" || release != path.Base(release) || !fs.ValidPath(release) {
 		return nil, []NotSeen{{"kernel image", fmt.Errorf("%.80q is no release: %w", release, fs.ErrInvalid)}}
 	}
@@ -56,7 +56,7 @@ func (m *Machine) ImageCertificates(path string) ([]*certs.Certificate, error) {
 	return m.imageCertificates(path, nil)
 }
 
-func (m *Machine) imageCertificates(path string, enough func([]*certs.Certificate) bool) ([]*certs.Certificate, error) {
+func (m *Machine) imageCertificates(path string, enough func(found []*certs.Certificate, more bool) bool) ([]*certs.Certificate, error) {
 	file, err := m.open(strings.TrimPrefix(path, "/"))
 	if err != nil {
 		return nil, err

@@ -117,17 +117,24 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 }
 
 // verify gives the result of each module that read puts into the document, with the certificates in files, or those of the release. Unpacking the
-// kernel's image takes as long as all digests: both at once, and no further than to the certificate that all are signed with.
+// kernel's image takes as long as all digests: both at once, and, when all are read by then, no further than to the certificate that all are signed with.
 func (v *verifiers) verify(files []string, document *verifyDocument, read func(turns) ([]signature, error)) error {
 	var failure error
 	var signatures []signature
 	searched, done := make(chan struct{}), make(chan struct{})
 	processors := make(turns, runtime.GOMAXPROCS(0))
 	processors.take()
-	enough := func(found []machine.Found) bool {
-		processors.give()
-		defer processors.take()
-		<-done
+	enough := func(found []machine.Found, more bool) bool {
+		select {
+		case <-done:
+		default:
+			if more { // to wait would keep the decompressor's memory meanwhile, which is more than all the rest
+				return false
+			}
+			processors.give()
+			defer processors.take()
+			<-done
+		}
 		v.use(found)
 		v.session.judgeAll(signatures, v, document)
 		return !slices.ContainsFunc(document.Modules, func(d verifiedDocument) bool { return d.Signer != nil && d.Result != "valid" })

@@ -34,7 +34,7 @@ type verifiers struct {
 }
 
 // find looks for the certificates; enough may end the search through the kernel's image. None at all is an error: nothing could be said.
-func (v *verifiers) find(files []string, enough func([]machine.Found) bool) error {
+func (v *verifiers) find(files []string, enough func(found []machine.Found, more bool) bool) error {
 	var found []machine.Found
 	for _, file := range files {
 		all, err := machine.CertificateFile(file)
@@ -60,7 +60,7 @@ var errNoVerifier = errors.New("cannot tell")
 
 // ofRelease are the certificates in the kernel's image and those of shim's list. For the running kernel they are those, of the firmware's too, of
 // which it shows the key in a keyring that it consults. Files do not count: anybody's may have the name and the id of a key there.
-func (v *verifiers) ofRelease(enough func([]machine.Found) bool) []machine.Found {
+func (v *verifiers) ofRelease(enough func(found []machine.Found, more bool) bool) []machine.Found {
 	m := v.session.machine
 	from := func(found []machine.Found, places ...string) []machine.Found {
 		return slices.DeleteFunc(found, func(f machine.Found) bool { return !slices.Contains(places, f.Where) })
@@ -79,12 +79,12 @@ func (v *verifiers) ofRelease(enough func([]machine.Found) bool) []machine.Found
 			}
 		}
 	}
-	image, unseen := m.CertificatesOf(v.release, func(found []*certs.Certificate) bool {
+	image, unseen := m.CertificatesOf(v.release, func(found []*certs.Certificate, more bool) bool {
 		var all []machine.Found
 		for _, c := range found {
 			all = append(all, machine.Found{Certificate: c, Where: machine.InKernelImage})
 		}
-		return enough(choose(all))
+		return enough(choose(all), more)
 	})
 	stored, missed := m.Certificates()
 	for _, n := range append(unseen, missed...) {
