@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -133,6 +135,33 @@ func TestAuditIsPure(t *testing.T) {
 		}
 	}
 }
+
+// A test of the lab that cannot run fails; none skips itself, nor has what it calls there a way to.
+func TestLabNeverSkips(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if !bytes.HasPrefix(text, []byte("//go:build lab\n")) && !strings.HasPrefix(path, "internal/lab/") && !strings.HasPrefix(path, "contrib/") {
+			return nil
+		}
+		seen++
+		if skips.Match(text) {
+			t.Errorf("%s skips", path)
+		}
+		return nil
+	})
+	if err != nil || seen < 30 {
+		t.Errorf("%d files, %v", seen, err)
+	}
+}
+
+var skips = regexp.MustCompile(`\.Skip(f|Now)?\(`)
 
 // A file is one concept; above 450 lines it is two.
 func TestFileSizes(t *testing.T) {

@@ -43,6 +43,8 @@ type Facts struct {
 	LogRead bool
 	// Failure is what loading the module gave.
 	Failure kernel.Errno
+	// Modular tells whether this kernel can load modules at all.
+	Modular evidence.Reading
 	Builtin bool // the kernel has it without a file
 	Blocks  []Block
 	Chosen  string   // the file that modules.dep has for the name; empty when none, or where a file was named
@@ -195,7 +197,7 @@ var order = map[Certainty]int{Proven: 0, Likely: 1, Possible: 2}
 
 // rules are in the order in which the kernel meets what they are about.
 var rules = []func(Facts) []Finding{
-	notFound, unlisted, blocked, incapable, copies, spoken, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained, unnamed, harmless,
+	monolithic, notFound, unlisted, blocked, incapable, copies, spoken, loadingOff, appraisal, packing, signature, signer, hash, forbidden, madeForAnother, symbols, unexplained, unnamed, harmless,
 }
 
 // tolerated are findings of which a kernel that does not enforce signatures only takes note: it loads the module and taints itself (E).

@@ -35,6 +35,15 @@ type Copy struct {
 	Unsigned     bool
 }
 
+// monolithic: a kernel without CONFIG_MODULES.
+func monolithic(f Facts) []Finding {
+	if f.Modular.Answer != evidence.No {
+		return nil
+	}
+	return one(Finding{ID: "no-modules", Certainty: Proven, Concerns: Distribution, Cause: "this kernel loads no modules at all", Evidence: []string{f.Modular.Evidence},
+		NoWay: "it takes a kernel that is built with CONFIG_MODULES", Reference: "kernel/module/Kconfig"})
+}
+
 // notFound: there is nothing to look at.
 func notFound(f Facts) []Finding {
 	if f.Path != "" {

@@ -104,6 +104,9 @@ func seen(g trust.Gate) []string {
 // spoken: where there is no file to look at, the errno and the log are all there is. EKEYREJECTED has a notice where the signature is missing or
 // cannot be checked, and none where it is wrong (kernel/module/signing.c, module_sig_check).
 func spoken(f Facts) []Finding {
+	if lines := f.said(kernel.SaidTaint); f.Module == nil && len(lines) > 0 {
+		return one(Finding{ID: "unsigned", Certainty: Likely, Concerns: Builder, Cause: "it is not signed, or not by a key that the kernel trusts", Evidence: quote(lines), Reference: "kernel/module/main.c, load_module"})
+	}
 	if f.Module != nil || f.Failure != "EKEYREJECTED" && f.Failure != "EPERM" {
 		return nil
 	}
@@ -162,6 +165,16 @@ func hash(f Facts) []Finding {
 		finding.Ways = by(Remedy{Do: LoadHash, Hash: f.Hash})
 	}
 	switch {
+	case f.Module.Hash.Answer == evidence.Yes && len(said) > 0 && f.Verdict != nil && f.Verdict.Value != trust.Trusted && f.gate(trust.GateKey).Result != trust.Fail:
+		// It has the hash: then it is the key that it cannot verify with.
+		finding = Finding{ID: "key-unsupported", Certainty: Possible, Concerns: You, Cause: "the kernel has no algorithm at hand for the key that signed it", Evidence: quote(said),
+			Reference: finding.Reference}
+		if f.Kernel.Built("CRYPTO_ECDSA").Answer != evidence.No { // the one that may have to be loaded
+			finding.Ways = by(Remedy{Do: LoadKeys})
+		}
+		if f.Failure == "EKEYREJECTED" || f.Failure == "ENOPKG" {
+			finding.Certainty = Likely
+		}
 	case f.Module.Hash.Answer == evidence.Yes:
 		return nil
 	case len(said) > 0, f.Module.Hash.Answer == evidence.No, f.Failure == "EKEYREJECTED" && f.found():
@@ -192,19 +205,19 @@ func forbidden(f Facts) []Finding {
 
 // madeForAnother is no question of signatures, and said so: the kernel looks at it after the signature.
 func madeForAnother(f Facts) []Finding {
-	lines := f.said(kernel.SaidVermagic)
-	if f.Info != nil { // a line may be about another build of the module, or of another boot
-		lines = slices.DeleteFunc(lines, func(s Said) bool {
-			release, _, _ := strings.Cut(s.Wanted, " ")
-			return s.Subject != f.Info.Vermagic || f.Kernel.Release != "" && release != f.Kernel.Release
-		})
-	}
+	lines := slices.DeleteFunc(f.said(kernel.SaidVermagic), func(s Said) bool { // a line may be about another build of the module, or of another boot
+		release, _, _ := strings.Cut(s.Wanted, " ")
+		return f.Info != nil && s.Subject != f.Info.Vermagic || f.Kernel.Release != "" && release != f.Kernel.Release
+	})
 	structs := slices.DeleteFunc(f.said(kernel.SaidStruct), func(s Said) bool { return s.Module == "" })
-	if f.Info == nil {
-		if f.InfoErr == nil {
-			return nil
-		}
+	switch {
+	case f.Info == nil && f.InfoErr != nil:
 		return one(Finding{ID: "no-module", Certainty: Proven, Concerns: Builder, Cause: "it is no kernel module: this is not about signatures", Evidence: []string{f.InfoErr.Error()}, Ways: by(Remedy{Do: Rebuild})})
+	case f.Info == nil && len(lines)+len(structs) == 0:
+		return nil
+	case f.Info == nil: // no file to look at
+		return one(Finding{ID: "made-for-another-kernel", Certainty: Likely, Concerns: Builder, Cause: "it was built for a kernel with other options, or for another kernel: this is not about signatures",
+			Ways: by(Remedy{Do: Rebuild}), Evidence: append(quote(lines), quote(structs)...), Reference: "kernel/module/main.c, check_modinfo"})
 	}
 	finding := Finding{ID: "made-for-another-kernel", Concerns: Builder, Ways: by(Remedy{Do: Rebuild}), Evidence: quote(lines), Reference: "kernel/module/main.c, check_modinfo"}
 	made := f.Info.MadeFor()
@@ -220,6 +233,11 @@ func madeForAnother(f Facts) []Finding {
 		finding.Certainty = Proven
 	case other && f.Failure == "ENOEXEC", len(structs) > 0:
 		finding.Certainty, finding.Evidence = Likely, quote(structs)
+	case other:
+		finding.Certainty, finding.Harmless, finding.Ways = Proven, true, nil
+		finding.Cause = fmt.Sprintf("it was built for kernel %s, and %s is running: where symbols have versions that alone keeps nothing from loading", made, f.Kernel.Release)
+		finding.Evidence = []string{"version magic " + f.Info.Vermagic}
+		return one(finding)
 	default:
 		return nil
 	}

@@ -97,6 +97,9 @@ func (f Facts) unknownName() bool {
 func (m Module) judgeSigner() Verdict {
 	facts := Facts{Kernel: m.Kernel, Probes: m.Probes, ProbesErr: m.ProbesErr}
 	v := Verdict{Value: Unknown, Gates: decisive(signaturesGate(m.Kernel))}
+	if m.Kernel.Signatures.Answer == evidence.No { // whoever it is
+		v.Value = Untrusted
+	}
 	v.prove(facts)
 	v.Gates = append(v.Gates, enforcementGate(m.Kernel), imaGate(facts), loadingGate(facts))
 	return v

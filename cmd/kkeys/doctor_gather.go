@@ -20,6 +20,7 @@ import (
 // factsOf gathers what doctor goes by for one module, named by its file or as for modprobe.
 func (s *session) factsOf(arg string, p proof, common trust.Facts, document *trustedDocument) (f doctor.Facts, err error) {
 	f.Kernel, f.Processor = common.Kernel, processors[s.machine.Processor()]
+	f.Modular = s.modular(common.Kernel)
 	f.NewKey, f.Authority, f.Platform = trust.Barrier(common, nil), trust.WantsAuthority(common), common.PlatformCounts()
 	if !s.elsewhere {
 		f.Capable = kernel.MayLoad(s.machine.Files)
@@ -227,12 +228,25 @@ func (s *session) machineFindings(said []doctor.Said, document *doctorDocument) 
 	s.quiet = quiet
 	document.Machine = status.Findings
 	document.also(status.NotSeen)
-	refused := slices.DeleteFunc(slices.Clone(said), func(t doctor.Said) bool { return t.Kind != kernel.SaidCertificate && t.Kind != kernel.SaidRevoked })
-	if len(refused) > 0 {
-		more := ""
-		if n := len(refused) - 1; n > 0 {
+	lines := func(id, message, then string, is func(doctor.Said) bool) {
+		found := slices.DeleteFunc(slices.Clone(said), func(t doctor.Said) bool { return !is(t) })
+		if len(found) == 0 {
+			return
+		}
+		last, more := found[len(found)-1], ""
+		if n := len(found) - 1; n > 0 {
 			more = fmt.Sprintf(", and %s like it", count(n, "line", "lines"))
 		}
-		document.Machine = append(document.Machine, finding("certificate-refused-at-boot", "the kernel did not take a certificate that was handed to it: "+refused[0].Where+": "+refused[0].Line+more, ""))
+		document.Machine = append(document.Machine, finding(id, message+": "+last.Where+": "+last.Line+more+then, ""))
 	}
+	lines("certificate-refused-at-boot", "the kernel did not take a certificate that was handed to it", "", func(t doctor.Said) bool {
+		return t.Kind == kernel.SaidCertificate || t.Kind == kernel.SaidRevoked
+	})
+	lines("module-refused", "the kernel refused a module, and does not say which", "; name it to have it looked at", func(t doctor.Said) bool {
+		return t.Module == "" && slices.Contains(refusals, t.Kind)
+	})
 }
+
+// refusals are what the kernel says when it refuses a module; most name none.
+var refusals = []kernel.Kind{kernel.SaidUnsigned, kernel.SaidKey, kernel.SaidCrypto, kernel.SaidRejected, kernel.SaidLockdown, kernel.SaidUntrusted, kernel.SaidCodeSigning,
+	kernel.SaidBlacklisted, kernel.SaidTrailer, kernel.SaidIMA}

@@ -28,8 +28,9 @@ var (
 	anyHome = regexp.MustCompile(`(` + homes + `)[^/]+/`)
 	// syslogHead begins a line of a log that people paste: time, machine, program.
 	syslogHead = regexp.MustCompile(`((?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)\S* )([^\s:]+)( [^\s:]+:)`)
-	// modulesKey is how the common name of a key that Debian's and Ubuntu's update-secureboot-policy has made begins, whatever the machine is called now.
-	modulesKey = regexp.MustCompile(`[^\s=,"'/]+( Secure Boot Module Signature key)`)
+	// modulesKey is the common name of a key that Debian's and Ubuntu's update-secureboot-policy, or `kkeys generate`, has made: it begins with the
+	// machine's name then, whatever it is called now. That of dkms begins with its own.
+	modulesKey = regexp.MustCompile(`[^\s=,"'/]+( Secure Boot Module Signature key| module signing key)`)
 )
 
 // shortest is how many letters a machine's name must have to be looked for in any text; a shorter one is in too many words.
@@ -99,7 +100,12 @@ func (r redactor) redacted(text string) string {
 		text = strings.ReplaceAll(text, folder, "…/")
 	}
 	text = syslogHead.ReplaceAllString(text, "${1}HOST${3}")
-	text = modulesKey.ReplaceAllString(text, "HOST${1}")
+	text = modulesKey.ReplaceAllStringFunc(text, func(name string) string {
+		if strings.HasPrefix(name, "DKMS ") {
+			return name
+		}
+		return "HOST" + name[strings.IndexByte(name, ' '):]
+	})
 	for _, host := range r.hosts {
 		text = wholeWords(text, host, "HOST")
 	}

@@ -164,6 +164,8 @@ func TestDoctorReportNames(t *testing.T) {
 		{"ws7.corp.example.com", "WS7: on Ws7.Corp.example.com, of corp.example.com", "HOST: on HOST, of HOST"},
 		{"ws7.corp.example.com", "ws70 aws7 ws7_key.der ws7-old", "ws70 aws7 HOST_key.der HOST-old"},
 		{"new", "CN=old Secure Boot Module Signature key", "CN=HOST Secure Boot Module Signature key"},
+		{"", "CN=workstation7 module signing key, serial number 01ab", "CN=HOST module signing key, serial number …"},
+		{"", "CN=DKMS module signing key", "CN=DKMS module signing key"},
 		{"cafe", "serial number 00cafe01, cafe", "serial number …, HOST"},
 		{"cafe", "serial number cafe", "serial number …"},
 		{"", "Serial: 0x00:ab:cd", "serial number …"},

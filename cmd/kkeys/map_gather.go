@@ -236,6 +236,12 @@ func (m *mapping) modules(release string, wanted bool) chart.Store {
 		return store
 	}
 	files, err := m.machine.Modules(release)
+	if len(files) == 0 && errors.Is(err, fs.ErrNotExist) {
+		if own := m.modular(m.machine.Kernel()); own.Answer == evidence.No {
+			store.Seen, store.Why = evidence.No, own.Evidence
+			return store
+		}
+	}
 	if len(files) == 0 {
 		return m.missed(chart.Modules, cmp.Or(err, errNoModule))
 	}
