@@ -241,7 +241,10 @@ func TestLabSwitches(t *testing.T) {
 // TestLabSameBytes holds the variables against those that mokutil writes for the same.
 func TestLabSameBytes(t *testing.T) {
 	t.Parallel()
-	files := map[string][]byte{"one.der": certtest.SelfSignedWith(t, "lab: one", certtest.RSA(2048, 21)).DER, "two.der": certtest.SelfSignedWith(t, "lab: two", certtest.RSA(2048, 22)).DER}
+	files := map[string][]byte{}
+	for i, name := range []string{"one", "two", "three"} {
+		files[name+".der"] = certtest.SelfSignedWith(t, "lab: "+name, certtest.RSA(2048, 21+i)).DER
+	}
 	l := &life{t: t, kernel: lab.Kernel61, files: inGuest(t, files)}
 	type pair struct {
 		ours     lab.Command
@@ -304,6 +307,10 @@ func TestLabSameBytes(t *testing.T) {
 		pair{labStaging("unenroll", "/srv/one.der", "/srv/two.der"), "--delete /srv/one.der /srv/two.der", "MokDel", 0, ""},
 		pair{labStaging("unenroll", "/srv/two.der"), "--delete /srv/two.der", "MokDel", 0, ""},
 	)
+	l.boot(nil, labStaging("mok", "hash", "enroll", h))
+	compare(lab.Enroll(1, "lab Pass.123"), pair{labStaging("mok", "hash", "delete", h), "--delete-hash " + h, "MokDel", 0, ""})
+	l.boot(nil, labStaging("mok", "blocklist", "enroll", "/srv/three.der"))
+	compare(lab.EnrollBlocked(1, "lab Pass.123"), pair{labStaging("mok", "blocklist", "unenroll", "/srv/three.der"), "--delete /srv/three.der --mokx", "MokXDel", 0, ""})
 }
 
 // cutShort is the cause of a request that is gone after the power went in MokManager.
@@ -365,7 +372,10 @@ func TestLabPowerCut(t *testing.T) {
 // shim's list was damaged: nothing is staged that nobody would see, the way out is named, and it leads out.
 func TestLabDamagedList(t *testing.T) {
 	t.Parallel()
-	files := map[string][]byte{"one.der": certtest.SelfSignedWith(t, "lab: one", certtest.RSA(2048, 21)).DER, "two.der": certtest.SelfSignedWith(t, "lab: two", certtest.RSA(2048, 22)).DER}
+	files := map[string][]byte{}
+	for i, name := range []string{"one", "two", "three"} {
+		files[name+".der"] = certtest.SelfSignedWith(t, "lab: "+name, certtest.RSA(2048, 21+i)).DER
+	}
 	l := &life{t: t, kernel: lab.Kernel61, files: inGuest(t, files)}
 	l.boot(nil, labStaging("enroll", "/srv/one.der"))
 	out := l.boot(lab.Enroll(1, password), mokutilEnrolled)
@@ -395,4 +405,21 @@ func TestLabDamagedList(t *testing.T) {
 	out = l.boot(lab.Enroll(1, password), mokutilEnrolled, kkeys("status"))
 	mokutilLists(t, out[0], "lab: two")
 	expect(t, out[1], exitYes, "enrolled and loaded (.machine)")
+}
+
+// TestLabUnwritable: efivarfs is mounted read-only, and then not at all. Nothing is staged, and both are told apart.
+func TestLabUnwritable(t *testing.T) {
+	t.Parallel()
+	l := &life{t: t, kernel: lab.Kernel612, files: inGuest(t, map[string][]byte{"mine.der": certtest.SelfSignedWith(t, "lab: mine", certtest.RSA(2048, 11)).DER})}
+	const mount = "mount -t efivarfs efivarfs /sys/firmware/efi/efivars"
+	enroll := labStaging("enroll", "/srv/mine.der")
+	out := l.boot(nil, lab.Shell(mount+" -o remount,ro"), enroll, lab.Shell(requests), lab.Shell("umount /sys/firmware/efi/efivars"), enroll, lab.Shell(mount), lab.Shell(requests), enroll)
+	expect(t, out[1], exitFailed, "EFI variables are read-only here")
+	expect(t, out[4], exitUnsure, "not mounted")
+	for _, i := range []int{2, 6} {
+		if got := string(out[i].Stdout); got != "" {
+			t.Errorf("staged all the same: %s", got)
+		}
+	}
+	expect(t, out[7], exitYes, "mine.der: staged")
 }
