@@ -213,13 +213,14 @@ var fatal = map[string]bool{"wrong-signature": true, "malformed-signature": true
 // soften tells whether a kernel that does not enforce signatures would load the module all the same; also of a signature that is wrong by a key which
 // the kernel does not have.
 func (f Facts) soften(found Finding) bool {
-	if unverifiable[found.ID] && kernel.Before(f.Kernel.Release, 5, 4) {
+	if unverifiable[found.ID] && f.Failure == "ENOPKG" && kernel.Before(f.Kernel.Release, 5, 4) {
 		return false
 	}
 	return tolerated[found.ID] || found.ID == "wrong-signature" && found.Certainty != Proven
 }
 
-// unverifiable are findings for which the kernel gives ENOPKG, which none before 5.4 tolerated (kernel/module.c, module_sig_check).
+// unverifiable are findings for which the kernel gives ENOPKG, which Linux did not tolerate before 5.4 (kernel/module.c, module_sig_check); distributions
+// brought what does to older kernels.
 var unverifiable = map[string]bool{"hash-missing": true, "key-unsupported": true, "unsupported-signature": true}
 
 // Tolerated tells of a finding's id whether it is about a signature that a kernel which does not enforce them would do without.

@@ -30,7 +30,7 @@ func TestDiagnose(t *testing.T) {
 	no, filtered := evidence.Reading{Answer: evidence.No, Evidence: "no CAP_SYS_MODULE"}, evidence.Reading{Evidence: "a filter"}
 	expired := &trust.Verdict{Value: trust.Trusted, Gates: []trust.Gate{{Name: trust.GateValidity, Result: trust.Pass, Evidence: "it expired on 2020-01-01"}}}
 	signed := func(value trust.Value, failure kernel.Errno, gates ...trust.Gate) Facts {
-		return Facts{Module: &trust.Module{}, Failure: failure, Verdict: &trust.Verdict{Value: value, Gates: gates}}
+		return Facts{LogRead: true, Module: &trust.Module{}, Failure: failure, Verdict: &trust.Verdict{Value: value, Gates: gates}}
 	}
 	listed := trust.Gate{Name: trust.GateRevocation, Result: trust.ResultUnknown, Met: true, Evidence: "it is revoked in .blacklist; not every kernel acts on that"}
 	for _, c := range []struct {
@@ -82,6 +82,7 @@ func TestDiagnose(t *testing.T) {
 		{"in dbx, and refused", signed(trust.Unknown, "EKEYREJECTED", trust.Gate{Name: trust.GateForbidden, Result: trust.Fail, Evidence: "it is in dbx"}), []string{"revoked likely"}},
 		{"revoked, and nothing was tried", signed(trust.Unknown, "", listed), nil},
 		{"revoked, and it counts all the same", signed(trust.Trusted, "EKEYREJECTED", listed), []string{"errno possible"}},
+		{"revoked, and not there", signed(trust.Unknown, "EKEYREJECTED", listed, trust.Gate{Name: trust.GatePresent, Result: trust.Fail}), []string{"unknown-key likely"}},
 		{"BER", Facts{Module: &trust.Module{Err: modsig.ErrNotDER}}, nil},
 		{"expired", Facts{Verdict: expired, Failure: "EKEYREJECTED"}, []string{"errno possible", "expired proven"}},
 	} {
@@ -113,13 +114,41 @@ func TestPlatform(t *testing.T) {
 	}
 }
 
-// TestUnverifiable: kernels before 5.4 refused what they cannot verify, also where they do not enforce signatures (ENOPKG).
+// TestUnverifiable: what kernels before 5.4 refused with ENOPKG, also where they do not enforce signatures, does not load all the same.
 func TestUnverifiable(t *testing.T) {
-	for release, tolerated := range map[string]bool{"4.19.0-26-amd64": false, "5.3.18-57-default": false, "5.4.0-1": true, "6.1": true, "": true} {
-		f := Facts{Module: &trust.Module{}, Hash: "sha512", Failure: "ENOPKG", Kernel: kernel.Status{Release: release, Enforced: evidence.Reading{Answer: evidence.No}}}
+	for _, c := range []struct {
+		release   string
+		failure   kernel.Errno
+		tolerated bool
+	}{
+		{"4.19.0-26-amd64", "ENOPKG", false}, {"5.3.18-57-default", "ENOPKG", false}, {"5.4.0-1", "ENOPKG", true}, {"6.1", "ENOPKG", true}, {"", "ENOPKG", true},
+		{"4.19.0-26-amd64", "", true}, // nothing was tried, and the distribution may have brought what tolerates it
+	} {
+		missing := evidence.Reading{Answer: evidence.No}
+		f := Facts{Module: &trust.Module{Hash: missing}, Hash: "sha512", Failure: c.failure, Kernel: kernel.Status{Release: c.release, Enforced: evidence.Reading{Answer: evidence.No}}}
 		got := Diagnose(f)
-		if len(got) == 0 || got[0].ID != "hash-missing" || strings.HasPrefix(got[0].Cause, "it loads here all the same") != tolerated {
-			t.Errorf("%s: %+v", release, got)
+		if len(got) == 0 || got[0].ID != "hash-missing" || strings.HasPrefix(got[0].Cause, "it loads here all the same") != c.tolerated {
+			t.Errorf("%+v: %+v", c, got)
+		}
+	}
+}
+
+// TestOfKernel: nobody's package brings back what it did not bring.
+func TestOfKernel(t *testing.T) {
+	const release = "6.1.0-1"
+	in, out := &kernel.Info{InTree: true, Vermagic: release + " SMP "}, &kernel.Info{Vermagic: release + " SMP "}
+	below := "/lib/modules/" + release + "/kernel/x.ko"
+	for _, c := range []struct {
+		path   string
+		info   *kernel.Info
+		builds []Build
+		want   bool
+	}{
+		{below, in, nil, true}, {"/tmp/x.ko", in, nil, true}, {below, nil, nil, true}, {below, out, nil, false}, {below, in, []Build{{Tool: "dkms"}}, false},
+		{below, nil, []Build{{Tool: "dkms"}}, false}, {"/lib/modules/6.2/kernel/x.ko", nil, nil, false}, {"/lib/modules/" + release + "/updates/x.ko", nil, nil, false},
+	} {
+		if got := (Facts{Path: c.path, Info: c.info, Builds: c.builds, Kernel: kernel.Status{Release: release}}).ofKernel(); got != c.want {
+			t.Errorf("%+v: %v", c, got)
 		}
 	}
 }

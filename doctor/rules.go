@@ -45,12 +45,13 @@ const imaReference = "Documentation/ABI/testing/ima_policy, func=MODULE_CHECK"
 // kernelFolder are the paths of the modules in a kernel's own package.
 var kernelFolder = regexp.MustCompile(`^/(?:usr/)?lib/modules/([^/]+)/kernel/`)
 
-// ofKernel tells whether the module is one of the running kernel's own package, by where it lies or by what it says.
+// ofKernel tells whether the module is one of the running kernel's own package: by what it says or, where it says nothing, by where it lies.
 func (f Facts) ofKernel() bool {
-	if path := kernelFolder.FindStringSubmatch(f.Path); path != nil && path[1] == f.Kernel.Release {
-		return true
+	if f.Info != nil {
+		return f.Info.InTree && f.Info.MadeFor() == f.Kernel.Release && len(f.Builds) == 0
 	}
-	return f.Info != nil && f.Info.InTree && f.Info.MadeFor() == f.Kernel.Release
+	path := kernelFolder.FindStringSubmatch(f.Path)
+	return path != nil && path[1] == f.Kernel.Release && len(f.Builds) == 0
 }
 
 // packing: somebody must unpack the file, and it must be whole.

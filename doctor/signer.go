@@ -156,11 +156,15 @@ func (f Facts) revoked() []Finding {
 	} else if !listed.Met {
 		return nil
 	}
-	if f.Verdict.Value == trust.Trusted || f.Failure != "EKEYREJECTED" || len(f.said(kernel.SaidKey, kernel.SaidCrypto, kernel.SaidUnsigned)) > 0 {
+	certainty := Likely
+	if !f.LogRead { // it may have named another cause
+		certainty = Possible
+	}
+	if f.Verdict.Value == trust.Trusted || f.Failure != "EKEYREJECTED" || f.gate(trust.GatePresent).Result == trust.Fail || len(f.said(kernel.SaidKey, kernel.SaidCrypto, kernel.SaidUnsigned)) > 0 {
 		return nil
 	}
 	return one(f.resigned(Finding{ID: "revoked", Cause: "the key that signed it, or its certificate, is on a blacklist of the kernel", Evidence: append(seen(listed), quote(f.said(kernel.SaidRevoked))...),
-		Certainty: Likely, Concerns: You, Reference: "crypto/asymmetric_keys/pkcs7_trust.c; certs/blacklist.c, is_key_on_revocation_list"}))
+		Certainty: certainty, Concerns: You, Reference: "crypto/asymmetric_keys/pkcs7_trust.c; certs/blacklist.c, is_key_on_revocation_list"}))
 }
 
 // signerMin is how many hex digits of an id a line must have to be about a key.

@@ -41,7 +41,6 @@ func newRedactor(host string, document *doctorDocument) redactor {
 	var r redactor
 	names := []string{host}
 	learn := func(text string) {
-		r.homes = append(r.homes, anyHome.FindAllStringSubmatch(text, -1)...)
 		for _, head := range syslogHead.FindAllStringSubmatch(text, -1) {
 			names = append(names, head[2])
 		}
@@ -61,7 +60,7 @@ func newRedactor(host string, document *doctorDocument) redactor {
 		}
 	}
 	for _, file := range files {
-		learn(file)
+		r.homes = append(r.homes, anyHome.FindAllStringSubmatch(file, -1)...)
 		if folder := file[:strings.LastIndexByte(file, '/')+1]; folder != "" && folder != "./" && !path.IsAbs(folder) {
 			r.below = append(r.below, folder)
 		}
@@ -97,7 +96,7 @@ func (r redactor) redacted(text string) string {
 	}
 	text = homeFolder.ReplaceAllString(text, "${1}USER")
 	for _, folder := range r.below {
-		text = strings.ReplaceAll(text, folder, "…/")
+		text = beginsPath(text, folder, "…/")
 	}
 	text = syslogHead.ReplaceAllString(text, "${1}HOST${3}")
 	text = modulesKey.ReplaceAllStringFunc(text, func(name string) string {
@@ -110,6 +109,24 @@ func (r redactor) redacted(text string) string {
 		text = wholeWords(text, host, "HOST")
 	}
 	return text
+}
+
+// beginsPath replaces a folder where a path begins with it.
+func beginsPath(text, folder, by string) string {
+	var b strings.Builder
+	for {
+		at := strings.Index(text, folder)
+		if at < 0 {
+			return b.String() + text
+		}
+		before, _ := utf8.DecodeLastRuneInString(text[:at])
+		if b.WriteString(text[:at]); alphanumeric(before) || strings.ContainsRune("/._-", before) {
+			b.WriteString(folder)
+		} else {
+			b.WriteString(by)
+		}
+		text = text[at+len(folder):]
+	}
 }
 
 // wholeWords replaces what a pattern finds where no letter or digit stands beside it.

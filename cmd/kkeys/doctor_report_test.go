@@ -202,6 +202,24 @@ func TestDoctorReportNames(t *testing.T) {
 	}
 }
 
+// TestDoctorReportFolders: what was named from where somebody stood is left out where it stands, and is no part of other paths.
+func TestDoctorReportFolders(t *testing.T) {
+	at, driver := "lib/x.ko", "src/x.ko"
+	r := newRedactor("", &doctorDocument{Subjects: []diagnosisDocument{{Path: &at}, {Path: &driver}}, logFile: "/home/jane doe/log"})
+	for text, want := range map[string]string{
+		"make -C /lib/modules/6.1/build; insmod lib/x.ko":             "make -C /lib/modules/6.1/build; insmod …/x.ko",
+		"/usr/src/linux, 'src/x.ko', my-src/y, ./src/z":               "/usr/src/linux, '…/x.ko', my-src/y, ./src/z",
+		"/home/jane is full; see docs/verdict.md":                     "/home/USER is full; see docs/verdict.md",
+		"/home/jane doe/log, line 1: lib/modules src/":                "/home/USER/log, line 1: …/modules …/",
+		"lib/src/x.ko and src/lib/x.ko":                               "…/src/x.ko and …/lib/x.ko",
+		"/lib/modules/6.1/kernel/drivers/media/usb/x.ko: no /media/a": "/lib/modules/6.1/kernel/drivers/media/usb/x.ko: no /media/USER",
+	} {
+		if got := r.redacted(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestDoctorReportAlone: nothing is left out of JSON.
 func TestDoctorReportAlone(t *testing.T) {
 	for _, c := range []struct{ report, json, fails bool }{{true, true, true}, {true, false, false}, {false, true, false}} {

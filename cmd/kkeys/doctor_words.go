@@ -152,9 +152,10 @@ func (s *session) fixOf(way doctor.Way, f doctor.Facts) (fix fixDocument) {
 			loads = false
 		case doctor.Reinstall:
 			add(s.reinstallKernel(f))
-			if f.Path = ""; f.Called != "" { // the distribution's file, wherever this one lies
+			if !underModules(f.Path) && f.Called != "" { // the distribution's file, wherever this one lies
 				f.Name = f.Called
 			}
+			f.Path = ""
 		case doctor.Reboot:
 			add(boot)
 		case doctor.Unblock:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 
 	"kkeys/certs"
 	"kkeys/efivars"
+	"kkeys/evidence"
 	"kkeys/internal/printable"
 	"kkeys/kernel"
 	"kkeys/keyring"
@@ -132,9 +132,13 @@ func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
 	}
 	facts.Algorithms, _ = kernel.ReadAlgorithms(s.machine.Files) // unreadable: nothing is known to be registered
 	facts.Hash = facts.Algorithms.Registered(p.hash)
-	if _, err := s.machine.Variables.List(); !errors.Is(err, efivars.ErrNotSupported) {
+	if efi := s.machine.EFI(); efi != evidence.No {
 		state := mok.ReadState(s.machine.Variables, s.machine.Files)
 		facts.Firmware, facts.Pending, facts.DBX = &state, mok.ReadPending(s.machine.Variables), mok.ReadFirmwareList(s.machine.Variables, efivars.DBX)
+		if efi == evidence.Unknown { // what is not there was not seen
+			document.missing("EFI", errEFIUnknown)
+			facts.DBX.Err, state.Blocked.Err = errEFIUnknown, errEFIUnknown
+		}
 	}
 	if facts.Receipts, facts.ReceiptsErr = s.machine.Receipts(); facts.ReceiptsErr != nil {
 		document.missing("receipts", facts.ReceiptsErr)

@@ -117,7 +117,7 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 }
 
 // verify gives the result of each module that read puts into the document, with the certificates in files, or those of the release. Unpacking the
-// kernel's image takes as long as all digests: both at once, and, when all are read by then, no further than to the certificate that all are signed with.
+// kernel's image takes as long as all digests: both at once, and, when all are read by then, no further than to the certificate that all are signed with; with one processor to its end.
 func (v *verifiers) verify(files []string, document *verifyDocument, read func(turns) ([]signature, error)) error {
 	var failure error
 	var signatures []signature
@@ -156,7 +156,33 @@ func (v *verifiers) verify(files []string, document *verifyDocument, read func(t
 		return err
 	}
 	v.session.judgeAll(signatures, v, document)
+	v.settle(document.Modules)
 	return nil
+}
+
+// settle leaves of the image's certificates none behind the last that all modules needed: how far the search went depends on which of the two was quicker.
+func (v *verifiers) settle(modules []verifiedDocument) {
+	used := map[string]bool{} // by SHA-256
+	for _, m := range modules {
+		switch {
+		case m.Signer != nil && m.Result != "valid":
+			return
+		case m.SignedBy != nil:
+			used[m.SignedBy.SHA256] = true
+		}
+	}
+	last := slices.IndexFunc(v.found, func(f machine.Found) bool { return f.Where == machine.InKernelImage }) // where nothing is signed the first is enough
+	needed := len(used)
+	for i, f := range v.found {
+		if details := v.details[f.Certificate]; details != nil && f.Where == machine.InKernelImage && used[details.SHA256] {
+			last, needed = i, needed-1
+		}
+	}
+	if last < 0 || needed > 0 { // others were needed, and the search went to the image's end
+		return
+	}
+	behind := v.found[last+1:]
+	v.found = append(v.found[:last+1:last+1], slices.DeleteFunc(slices.Clone(behind), func(f machine.Found) bool { return f.Where == machine.InKernelImage })...)
 }
 
 // turns are as many as there are processors: the search for certificates, which is the longest, has one for itself.
