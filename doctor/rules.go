@@ -116,32 +116,26 @@ func spoken(f Facts) []Finding {
 		id, cause string
 		kind      kernel.Kind
 	}
-	var refusals []refusal
-	for _, r := range []refusal{
+	table := []refusal{
 		{"unsigned", "it is not signed", kernel.SaidUnsigned},
 		{"unknown-key", "the key that signed it is not one that the kernel trusts", kernel.SaidKey},
 		{"hash-missing", "the kernel has no hash, or no algorithm for the key, at hand with which the signature was made", kernel.SaidCrypto},
 		{"unsigned", "it is not signed, or not by a key that the kernel trusts, and lockdown refuses such modules", kernel.SaidLockdown},
-	} {
-		if (f.Failure == "EPERM") == (r.kind == kernel.SaidLockdown) && len(f.said(r.kind)) > 0 {
-			refusals = append(refusals, r)
+	}
+	var last refusal
+	kinds := map[kernel.Kind]bool{}
+	for _, s := range f.Said {
+		for _, r := range table {
+			if s.Kind == r.kind && (s.Module == "" || f.Is(s.Module)) && (f.Failure == "EPERM") == (r.kind == kernel.SaidLockdown) {
+				last, kinds[r.kind] = r, true
+			}
 		}
 	}
-	if len(refusals) > 0 {
-		last := func(r refusal) int { // where its last line stands
-			at := -1
-			for i, s := range f.Said {
-				if s.Kind == r.kind && (s.Module == "" || f.Is(s.Module)) {
-					at = i
-				}
-			}
-			return at
-		}
-		r := slices.MaxFunc(refusals, func(a, b refusal) int { return last(a) - last(b) })
-		if len(refusals) > 1 { // the notices name no module
+	if len(kinds) > 0 {
+		finding.ID, finding.Cause, finding.Evidence = last.id, last.cause, quote(f.said(last.kind))
+		if len(kinds) > 1 { // the notices name no module
 			finding.Certainty = Possible
 		}
-		finding.ID, finding.Cause, finding.Evidence = r.id, r.cause, quote(f.said(r.kind))
 		return one(finding)
 	}
 	if f.Failure == "EKEYREJECTED" && f.LogRead {

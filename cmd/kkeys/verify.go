@@ -117,7 +117,8 @@ func (s *session) runVerify(c *cli.Context, document *verifyDocument) (int, erro
 }
 
 // verify gives the result of each module that read puts into the document, with the certificates in files, or those of the release. Unpacking the
-// kernel's image takes as long as all digests: both at once, and, when all are read by then, no further than to the certificate that all are signed with; with one processor to its end.
+// kernel's image takes as long as all digests: both at once, and, when all are read by then, no further than to the certificate
+// that all are signed with; with one processor to its end.
 func (v *verifiers) verify(files []string, document *verifyDocument, read func(turns) ([]signature, error)) error {
 	var failure error
 	var signatures []signature
