@@ -10,7 +10,7 @@ import (
 )
 
 // memory is what the garbage collector keeps the program to, in bytes, as far as what it works on is less.
-const memory = 160 << 20
+const memory = 128 << 20
 
 func main() {
 	debug.SetMemoryLimit(memory)

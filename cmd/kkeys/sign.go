@@ -89,7 +89,7 @@ func (s *session) runSign(c *cli.Context, document *signDocument) error {
 	} else if useless != nil {
 		s.warn(useless.Error() + ": no kernel will load these modules as signed")
 	}
-	return s.signAll(eachOnce(c.Args().Slice()), c.Bool("keep-going"), moduleSigner{pair, hash, c.Bool("key-id")}, document)
+	return s.signAll(eachOnce(c.Args().Slice()), c.Bool("keep-going"), moduleSigner{signingPair: pair, hash: hash, useSKID: c.Bool("key-id")}, document)
 }
 
 // fits tells whether a kernel of a release may verify what is about to be signed.
@@ -125,7 +125,8 @@ func (s *session) signAll(paths []string, keepGoing bool, by moduleSigner, docum
 	for _, path := range paths {
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
 	}
-	atOnce := 4 * runtime.GOMAXPROCS(0)                    // each waits for the disk most of its time
+	by.turns = make(chan struct{}, runtime.GOMAXPROCS(0))
+	atOnce := 4 * cap(by.turns)                            // most wait for the disk
 	if _, external := by.key.(*externalSigner); external { // a token is asked one thing at a time
 		atOnce = 1
 	}
@@ -153,6 +154,7 @@ type moduleSigner struct {
 	signingPair
 	hash    string
 	useSKID bool
+	turns   chan struct{} // of those that work, not those that wait for the disk
 }
 
 // sign signs one file, unless it is signed so already.
@@ -167,32 +169,48 @@ func (m moduleSigner) sign(document *signedDocument) error {
 }
 
 func (m moduleSigner) signFile(document *signedDocument) error {
-	file, unpacked, err := moduleFile(document.Path)
-	if err != nil {
+	signed, err := m.signed(document)
+	if err != nil || signed == nil {
 		return err
 	}
-	document.Packing = unpacked.Packing.String()
+	if err := signed.file.Replace(signed.content); err != nil {
+		return err
+	}
+	document.Action, document.Removed = "signed", signed.removed
+	return nil
+}
+
+// replacement is what is to stand in a file's place.
+type replacement struct {
+	file    *modsig.File
+	content []byte
+	removed int // signatures
+}
+
+// signed makes the new content; nil stands for what is signed so already. It waits for a turn, for it holds the whole module more than once.
+func (m moduleSigner) signed(document *signedDocument) (*replacement, error) {
+	m.turns <- struct{}{}
+	defer func() { <-m.turns }()
+	file, unpacked, err := moduleFile(document.Path)
+	if err != nil {
+		return nil, err
+	}
+	packing := unpacked.Packing // what was unpacked is no longer kept when its signed copy is packed
+	document.Packing = packing.String()
 	payload, removed, err := modsig.Strip(unpacked.Module)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !unpacked.SignedOutside() && removed == 1 && m.signedAlready(unpacked.Module) {
 		document.Action = "unchanged"
-		return nil
+		return nil, nil
 	}
-	signed, err := modsig.Sign(payload, m.key, m.certificate, m.hash, m.useSKID)
+	module, err := modsig.Sign(payload, m.key, m.certificate, m.hash, m.useSKID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	packed, err := modsig.Pack(signed, unpacked.Packing)
-	if err != nil {
-		return err
-	}
-	if err := file.Replace(packed); err != nil {
-		return err
-	}
-	document.Action, document.Removed = "signed", removed
-	return nil
+	packed, err := modsig.Pack(module, packing)
+	return &replacement{file, packed, removed}, err
 }
 
 var errNotModule = errors.New("it is no kernel module (ELF)")
