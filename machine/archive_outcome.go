@@ -23,14 +23,15 @@ const (
 // wordEFIUnseen is that of a machine without variables of which [Machine.EFI] was not known.
 const wordEFIUnseen = "efi-not-seen"
 
-var errEFIUnseen = errors.New("whether EFI has started the machine could not be seen in /sys/firmware")
+// ErrEFIUnseen stands where [Machine.EFI] is not known.
+var ErrEFIUnseen = errors.New("whether EFI has started this machine could not be seen in /sys/firmware")
 
 // words are those of the sentinels, the more particular first. They are in files: they may be added to, never changed.
 var words = []struct {
 	word string
 	is   error
 }{
-	{wordEFIUnseen, errEFIUnseen}, {"variable-not-found", efivars.ErrNotFound}, {"variable-read-only", efivars.ErrReadOnly}, {"variable-no-space", efivars.ErrNoSpace},
+	{wordEFIUnseen, ErrEFIUnseen}, {"variable-not-found", efivars.ErrNotFound}, {"variable-read-only", efivars.ErrReadOnly}, {"variable-no-space", efivars.ErrNoSpace},
 	{"variable-denied", efivars.ErrDenied}, {"variable-invalid", efivars.ErrInvalid}, {"no-variables", efivars.ErrNotSupported},
 	{"variable-io", efivars.ErrIO}, {"variable-malformed", efivars.ErrMalformed}, {"variable-unavailable", efivars.ErrUnavailable},
 	{"variable-busy", efivars.ErrBusy}, {"variables-not-mounted", efivars.ErrNotMounted},
@@ -50,7 +51,7 @@ func (e *recordedError) Unwrap() []error {
 		return nil
 	case efivars.ErrDenied: // an error of package efivars has that of the system beneath
 		return []error{e.is, fs.ErrPermission}
-	case errEFIUnseen:
+	case ErrEFIUnseen:
 		return []error{e.is, efivars.ErrNotSupported}
 	}
 	return []error{e.is}

@@ -104,7 +104,7 @@ func (m *Machine) EFI() evidence.Answer {
 		folder = path.Dir(folder)
 	}
 	entries, rerr := fs.ReadDir(m.Files, folder)
-	if errors.Is(lerr, errEFIUnseen) || !errors.Is(err, fs.ErrNotExist) || rerr != nil || len(entries) == 0 {
+	if errors.Is(lerr, ErrEFIUnseen) || !errors.Is(err, fs.ErrNotExist) || rerr != nil || len(entries) == 0 {
 		return evidence.Unknown
 	}
 	return evidence.No

@@ -65,7 +65,7 @@ func (m *Machine) Record(by Recorder) (*Recording, error) {
 	r.variables(m.Variables)
 	if m.EFI() == evidence.Unknown {
 		r.manifest.NoVariables.Word = wordEFIUnseen
-		r.missing("EFI", "", errEFIUnseen)
+		r.missing("EFI", "", ErrEFIUnseen)
 	}
 	r.follow(m)
 	r.untangle()

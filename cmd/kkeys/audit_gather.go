@@ -13,7 +13,6 @@ import (
 	"kkeys/certs"
 	"kkeys/efivars"
 	"kkeys/evidence"
-	"kkeys/kernel"
 	"kkeys/keyring"
 	"kkeys/machine"
 	"kkeys/mok"
@@ -28,12 +27,12 @@ func (s *session) auditFacts(a auditing, e *envelope) audit.Facts {
 	case evidence.Yes:
 		s.auditFirmware(&f, e)
 	case evidence.Unknown:
-		e.missing("EFI", errEFIUnknown)
+		e.missing("EFI", machine.ErrEFIUnseen)
 		for _, name := range []string{"PK", "KEK", "db", "dbx"} {
-			f.Stores = append(f.Stores, audit.Store{Name: name, Kind: audit.Firmware, Err: errEFIUnknown})
+			f.Stores = append(f.Stores, audit.Store{Name: name, Kind: audit.Firmware, Err: machine.ErrEFIUnseen})
 		}
 		for _, name := range []string{"mok", "mokx"} {
-			f.Stores = append(f.Stores, audit.Store{Name: name, Kind: audit.Shim, Err: errEFIUnknown})
+			f.Stores = append(f.Stores, audit.Store{Name: name, Kind: audit.Shim, Err: machine.ErrEFIUnseen})
 		}
 	}
 	rings, ringsErr := s.machine.Keyrings.Rings()
@@ -59,8 +58,6 @@ func (s *session) auditFacts(a auditing, e *envelope) audit.Facts {
 	return f
 }
 
-var errEFIUnknown = errors.New("whether EFI has started this machine could not be seen in /sys/firmware")
-
 func pointers(rings []keyring.Ring) (all []*keyring.Ring) {
 	for i := range rings {
 		if slices.Contains(trust.Listed, rings[i].Name()) {
@@ -79,27 +76,6 @@ func sums(found []machine.Found, where string) map[string]bool {
 		}
 	}
 	return those
-}
-
-// modular: a kernel with modules has both files (kernel/module/main.c, module_sysctl_init; kernel/module/procfs.c, proc_modules_init), but not everywhere
-// is all of /proc to be seen. Below --root there may be none of it, and only the configuration tells.
-func (s *session) modular(status kernel.Status) evidence.Reading {
-	const disabled, modules = "proc/sys/kernel/modules_disabled", "proc/modules"
-	for _, file := range []string{disabled, modules} {
-		switch _, err := fs.Stat(s.machine.Files, file); {
-		case err == nil:
-			return evidence.Reading{Answer: evidence.Yes, Source: "/" + file}
-		case !errors.Is(err, fs.ErrNotExist):
-			return evidence.Reading{Evidence: err.Error(), Source: "/" + file}
-		}
-	}
-	if built := status.Built("MODULES"); built.Answer != evidence.Unknown {
-		return built
-	}
-	if status.Release == "" || s.elsewhere && !s.recording {
-		return evidence.Reading{Evidence: "there is neither /" + disabled + " nor /" + modules, Source: "/" + modules}
-	}
-	return evidence.Reading{Answer: evidence.No, Evidence: "this kernel was built without loadable modules: there is neither /" + disabled + " nor /" + modules, Source: "/" + modules}
 }
 
 // auditFirmware reads what firmware and shim have.

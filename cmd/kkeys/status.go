@@ -12,6 +12,7 @@ import (
 	"kkeys/internal/printable"
 	"kkeys/kernel"
 	"kkeys/keyring"
+	"kkeys/machine"
 	"kkeys/mok"
 	"kkeys/trust"
 )
@@ -120,7 +121,7 @@ func (s *session) statusOfFirmware(document *statusDocument) {
 	efi := s.machine.EFI()
 	if document.EFI = boolOf(efi); efi != evidence.Yes {
 		if efi == evidence.Unknown {
-			document.missing("EFI", errEFIUnknown)
+			document.missing("EFI", machine.ErrEFIUnseen)
 		}
 		return
 	}

@@ -136,8 +136,8 @@ func (s *session) gather(p proof, document *trustedDocument) trust.Facts {
 		state := mok.ReadState(s.machine.Variables, s.machine.Files)
 		facts.Firmware, facts.Pending, facts.DBX = &state, mok.ReadPending(s.machine.Variables), mok.ReadFirmwareList(s.machine.Variables, efivars.DBX)
 		if efi == evidence.Unknown { // what is not there was not seen
-			document.missing("EFI", errEFIUnknown)
-			facts.DBX.Err, state.Blocked.Err = errEFIUnknown, errEFIUnknown
+			document.missing("EFI", machine.ErrEFIUnseen)
+			facts.DBX.Err, state.Blocked.Err = machine.ErrEFIUnseen, machine.ErrEFIUnseen
 		}
 	}
 	if facts.Receipts, facts.ReceiptsErr = s.machine.Receipts(); facts.ReceiptsErr != nil {
