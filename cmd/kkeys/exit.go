@@ -57,12 +57,20 @@ func (e severalErrors) Error() string {
 
 func (e severalErrors) Unwrap() []error { return e }
 
-// several joins errors; none is nil.
+// several joins errors, those that are there.
 func several(errs []error) error {
-	if len(errs) == 0 {
+	var all severalErrors
+	for _, err := range errs {
+		if many, ok := err.(severalErrors); ok {
+			all = append(all, many...)
+		} else if err != nil {
+			all = append(all, err)
+		}
+	}
+	if all == nil {
 		return nil
 	}
-	return severalErrors(errs)
+	return all
 }
 
 // codeOf gives an error's exit code: the worst of several, or its own, or that of the outcome it wraps.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -106,7 +105,7 @@ func (s *session) runMap(c *cli.Context, document *mapDocument) (int, error) {
 	}
 	describeGraph(document, graph)
 	if derr := s.drawMap(c, graph, document); derr != nil {
-		return code, several(slices.DeleteFunc([]error{err, derr}, func(e error) bool { return e == nil }))
+		return code, several([]error{err, derr})
 	}
 	return code, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,7 @@ type work struct {
 	what      string           // for the progress bar, which there is none without
 	keepGoing bool             // after a failure too; else no new piece is begun
 	cancel    <-chan os.Signal // after a signal no new piece is begun; may be nil
+	turns     chan struct{}    // one is put in before a piece begins, and the piece takes one out when the next may begin; may be nil
 	piece     func(i int) error
 }
 
@@ -31,6 +31,14 @@ func (s *session) workOn(w work) error {
 	var next atomic.Int64
 	var failed, interrupted atomic.Bool
 	begun := func() (i int, more bool) {
+		if w.turns != nil {
+			w.turns <- struct{}{}
+			defer func() {
+				if !more {
+					<-w.turns
+				}
+			}()
+		}
 		select {
 		case <-w.cancel:
 			interrupted.Store(true)
@@ -58,7 +66,7 @@ func (s *session) workOn(w work) error {
 	if interrupted.Load() {
 		failures = append(failures, errInterrupted)
 	}
-	return several(slices.DeleteFunc(failures, func(err error) bool { return err == nil }))
+	return several(failures)
 }
 
 // changeFiles works on files that are changed in place. A signal that would end the program lets those that were begun come to their end, so that

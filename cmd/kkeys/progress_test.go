@@ -2,19 +2,13 @@ package main
 
 import (
 	"bytes"
-	"crypto"
-	"fmt"
+	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"kkeys/certs"
-	"kkeys/internal/certtest"
 )
 
 // On a terminal long work shows how much is done and how long the rest will take; elsewhere nothing.
@@ -42,40 +36,18 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// busy is a key that keeps account of how many it signs for at once.
-type busy struct {
-	crypto.Signer
-	now, most atomic.Int64
-}
-
-func (b *busy) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
-	for now, most := b.now.Add(1), b.most.Load(); now > most && !b.most.CompareAndSwap(most, now); most = b.most.Load() {
-	}
-	defer b.now.Add(-1)
-	time.Sleep(5 * time.Millisecond)
-	return b.Signer.Sign(random, digest, o)
-}
-
-// However many wait for the disk, no more modules are in memory for their signature than there are processors.
-func TestSignInTurn(t *testing.T) {
-	made := certtest.Make(t, certtest.Spec{})
-	c, err := certs.ParseDER(made.DER)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var paths []string
-	for i := range 8 * runtime.GOMAXPROCS(0) {
-		paths = append(paths, filepath.Join(t.TempDir(), fmt.Sprint(i)))
-		if err := os.WriteFile(paths[i], []byte("\x7fELF"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	key := &busy{Signer: made.Key}
-	s := &session{streams: streams{out: io.Discard, err: io.Discard}}
-	if err := s.signAll(paths, false, moduleSigner{signingPair: signingPair{key, c}, hash: "sha256"}, &signDocument{Certificate: &certs.Details{}}); err != nil {
-		t.Fatal(err)
-	}
-	if most := key.most.Load(); most > int64(runtime.GOMAXPROCS(0)) {
-		t.Errorf("%d at once on %d processors", most, runtime.GOMAXPROCS(0))
+// A signal ends the work also of those that wait for their turn: they have not begun.
+func TestWaitingIsNotBegun(t *testing.T) {
+	signals, turns := make(chan os.Signal, 1), make(chan struct{}, 1)
+	var done atomic.Int64
+	err := (&session{streams: streams{err: io.Discard}}).workOn(work{pieces: 20, atOnce: 8, cancel: signals, turns: turns, piece: func(int) error {
+		signals <- os.Interrupt
+		time.Sleep(50 * time.Millisecond) // the others come to wait
+		done.Add(1)
+		<-turns
+		return nil
+	}})
+	if !errors.Is(err, errInterrupted) || done.Load() != 1 {
+		t.Errorf("%v, %d done", err, done.Load())
 	}
 }

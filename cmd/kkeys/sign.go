@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -118,6 +119,27 @@ func eachOnce(paths []string) (once []string) {
 	return once
 }
 
+// sameFiles parts paths, by their indices, into those of different files and those that lead to one of these too, as links do: such a file changes
+// while the other name is worked on.
+func sameFiles(paths []string) (first, again []int) {
+	type look struct{ size, changed int64 }
+	seen := map[look][]os.FileInfo{}
+	for i, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil { // said when it is its turn
+			first = append(first, i)
+			continue
+		}
+		alike := look{info.Size(), info.ModTime().UnixNano()}
+		if slices.ContainsFunc(seen[alike], func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
+			again = append(again, i)
+			continue
+		}
+		first, seen[alike] = append(first, i), append(seen[alike], info)
+	}
+	return first, again
+}
+
 var errLacks = errors.New("the kernel would not verify such signatures")
 
 // signAll signs with all processors, or one after the other where an external signer does. The results stand in the order of the arguments.
@@ -126,11 +148,18 @@ func (s *session) signAll(paths []string, keepGoing bool, by moduleSigner, docum
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
 	}
 	by.turns = make(chan struct{}, runtime.GOMAXPROCS(0))
-	atOnce := 4 * cap(by.turns)                            // most wait for the disk
+	atOnce := 4 * cap(by.turns)                            // most wait until what they wrote is on the disk
 	if _, external := by.key.(*externalSigner); external { // a token is asked one thing at a time
 		atOnce = 1
 	}
-	err := s.changeFiles(work{pieces: len(paths), atOnce: atOnce, what: "signing", keepGoing: keepGoing, piece: func(i int) error { return by.sign(&document.Modules[i]) }})
+	pass := func(of []int, atOnce int) error {
+		return s.changeFiles(work{pieces: len(of), atOnce: atOnce, what: "signing", keepGoing: keepGoing, turns: by.turns, piece: func(i int) error { return by.sign(&document.Modules[of[i]]) }})
+	}
+	first, again := sameFiles(paths)
+	err := pass(first, atOnce)
+	if len(again) > 0 && (err == nil || keepGoing && !errors.Is(err, errInterrupted)) {
+		err = several([]error{err, pass(again, 1)})
+	}
 	signed, unchanged, not := 0, 0, 0
 	for _, m := range document.Modules {
 		switch m.Action {
@@ -154,7 +183,7 @@ type moduleSigner struct {
 	signingPair
 	hash    string
 	useSKID bool
-	turns   chan struct{} // of those that work, not those that wait for the disk
+	turns   chan struct{} // of [work]
 }
 
 // sign signs one file, unless it is signed so already.
@@ -187,16 +216,14 @@ type replacement struct {
 	removed int // signatures
 }
 
-// signed makes the new content; nil stands for what is signed so already. It waits for a turn, for it holds the whole module more than once.
+// signed makes the new content; nil stands for what is signed so already. It is what the turns are for: it holds a module more than once.
 func (m moduleSigner) signed(document *signedDocument) (*replacement, error) {
-	m.turns <- struct{}{}
 	defer func() { <-m.turns }()
 	file, unpacked, err := moduleFile(document.Path)
 	if err != nil {
 		return nil, err
 	}
-	packing := unpacked.Packing // what was unpacked is no longer kept when its signed copy is packed
-	document.Packing = packing.String()
+	document.Packing = unpacked.Packing.String()
 	payload, removed, err := modsig.Strip(unpacked.Module)
 	if err != nil {
 		return nil, err
@@ -205,12 +232,18 @@ func (m moduleSigner) signed(document *signedDocument) (*replacement, error) {
 		document.Action = "unchanged"
 		return nil, nil
 	}
+	if unpacked.SignedOutside() {
+		removed++
+	}
 	module, err := modsig.Sign(payload, m.key, m.certificate, m.hash, m.useSKID)
 	if err != nil {
 		return nil, err
 	}
-	packed, err := modsig.Pack(module, packing)
-	return &replacement{file, packed, removed}, err
+	packed, err := modsig.Pack(module, unpacked.Packing)
+	if err != nil {
+		return nil, err
+	}
+	return &replacement{file, packed, removed}, nil
 }
 
 var errNotModule = errors.New("it is no kernel module (ELF)")

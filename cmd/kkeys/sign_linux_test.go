@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -53,29 +54,27 @@ func TestSignInterrupted(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt, syscall.SIGHUP} {
 		command := exec.Command(kkeys, args...)
 		command.Dir = dir
-		ended := make(chan error, 1)
-		var out []byte
+		var out bytes.Buffer
+		command.Stdout = &out
 		first := 0
 		for ; signed(first); first++ {
 		}
-		go func() {
-			var err error
-			out, err = command.Output()
-			ended <- err
-		}()
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
 		for until := time.Now().Add(time.Minute); !signed(first) && time.Now().Before(until); {
 			time.Sleep(time.Millisecond)
 		}
 		if err := command.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
-		<-ended
+		_ = command.Wait() // the exit code tells
 		if code := command.ProcessState.ExitCode(); code != exitFailed {
 			t.Fatalf("%v: exit code %d", sig, code)
 		}
 		var document signDocument
-		if err := json.Unmarshal(out, &document); err != nil || document.Error == nil || document.Error.Code != "interrupted" {
-			t.Fatalf("%v: %v\n%s", sig, err, out)
+		if err := json.Unmarshal(out.Bytes(), &document); err != nil || document.Error == nil || document.Error.Code != "interrupted" {
+			t.Fatalf("%v: %v\n%s", sig, err, &out)
 		}
 		begun := 0
 		for i, m := range document.Modules {

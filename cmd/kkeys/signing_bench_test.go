@@ -37,7 +37,7 @@ func built(b *testing.B) string {
 	return program
 }
 
-// timed runs a command line of the shell and tells how long it took, and the largest memory of it in MB.
+// timed runs a command line of the shell and tells how long it took, and the largest memory of it, or else of this process before, in MB.
 func timed(b *testing.B, line string) (seconds, megabytes float64) {
 	b.Helper()
 	cmd := exec.Command("/bin/sh", "-c", "exec "+line)
@@ -233,7 +233,7 @@ func BenchmarkSign(b *testing.B) {
 	b.ReportMetric(most, "MB")
 }
 
-// BenchmarkSignXZ signs the .ko.xz of Debian's 6.12 that are 400 kB and more, which takes the most memory. x-xz is the ratio to unpacking and packing
+// BenchmarkSignXZ signs the .ko.xz of Debian's 6.12 that are larger than 400 KiB, which takes the most memory. x-xz is the ratio to unpacking and packing
 // them with xz, two processes; MB is the largest memory.
 func BenchmarkSignXZ(b *testing.B) {
 	program, dir := built(b), b.TempDir()
