@@ -17,9 +17,15 @@ type work struct {
 	what      string           // for the progress bar, which there is none without
 	keepGoing bool             // after a failure too; else no new piece is begun
 	cancel    <-chan os.Signal // after a signal no new piece is begun; may be nil
-	turns     chan struct{}    // one is put in before a piece begins, and the piece takes one out when the next may begin; may be nil
+	turns     turns            // a piece begins with one, and gives it back itself when the next may begin; may be nil
 	piece     func(i int) error
 }
+
+// turns bound how many work at once, by their capacity.
+type turns chan struct{}
+
+func (t turns) take() { t <- struct{}{} }
+func (t turns) give() { <-t }
 
 // workOn does the pieces. The failures come back in their order.
 func (s *session) workOn(w work) error {
@@ -32,10 +38,10 @@ func (s *session) workOn(w work) error {
 	var failed, interrupted atomic.Bool
 	begun := func() (i int, more bool) {
 		if w.turns != nil {
-			w.turns <- struct{}{}
+			w.turns.take()
 			defer func() {
 				if !more {
-					<-w.turns
+					w.turns.give()
 				}
 			}()
 		}

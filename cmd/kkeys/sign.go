@@ -147,7 +147,7 @@ func (s *session) signAll(paths []string, keepGoing bool, by moduleSigner, docum
 	for _, path := range paths {
 		document.Modules = append(document.Modules, signedDocument{Path: path, Action: "not-done"})
 	}
-	by.turns = make(chan struct{}, runtime.GOMAXPROCS(0))
+	by.turns = make(turns, runtime.GOMAXPROCS(0))
 	atOnce := 4 * cap(by.turns)                            // most wait until what they wrote is on the disk
 	if _, external := by.key.(*externalSigner); external { // a token is asked one thing at a time
 		atOnce = 1
@@ -183,7 +183,7 @@ type moduleSigner struct {
 	signingPair
 	hash    string
 	useSKID bool
-	turns   chan struct{} // of [work]
+	turns   turns // of [work]
 }
 
 // sign signs one file, unless it is signed so already.
@@ -218,7 +218,7 @@ type replacement struct {
 
 // signed makes the new content; nil stands for what is signed so already. It is what the turns are for: it holds a module more than once.
 func (m moduleSigner) signed(document *signedDocument) (*replacement, error) {
-	defer func() { <-m.turns }()
+	defer m.turns.give()
 	file, unpacked, err := moduleFile(document.Path)
 	if err != nil {
 		return nil, err

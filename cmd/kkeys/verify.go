@@ -123,7 +123,7 @@ func (v *verifiers) verify(files []string, document *verifyDocument, read func(t
 	var failure error
 	var signatures []signature
 	searched, done := make(chan struct{}), make(chan struct{})
-	processors := make(turns, runtime.GOMAXPROCS(0))
+	processors := make(turns, runtime.GOMAXPROCS(0)) // the search for certificates, which is the longest, has one for itself
 	processors.take()
 	enough := func(found []machine.Found, more bool) bool {
 		select {
@@ -185,12 +185,6 @@ func (v *verifiers) settle(modules []verifiedDocument) {
 	behind := v.found[last+1:]
 	v.found = append(v.found[:last+1:last+1], slices.DeleteFunc(slices.Clone(behind), func(f machine.Found) bool { return f.Where == machine.InKernelImage })...)
 }
-
-// turns are as many as there are processors: the search for certificates, which is the longest, has one for itself.
-type turns chan struct{}
-
-func (t turns) take() { t <- struct{}{} }
-func (t turns) give() { <-t }
 
 // judgeAll gives the result of every module that has a signature and is not known to be valid.
 func (s *session) judgeAll(signatures []signature, v *verifiers, document *verifyDocument) {
